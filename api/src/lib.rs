@@ -1,0 +1,28 @@
+//! The HTTP side of metachat: how work arrives, and how answers leave.
+//!
+//! A request becomes rows and jobs in one transaction, and is acknowledged after it committed. What needs an engine
+//! is a job; routes only compose functions of `jobs::store`. [`router`] lists every route on one page.
+
+pub mod config;
+pub mod migrate;
+pub mod openapi;
+pub mod router;
+pub mod serve;
+pub mod state;
+pub mod telemetry;
+
+mod credentials;
+mod cursor;
+mod dependencies;
+mod extract;
+mod guard;
+mod keys;
+mod observe;
+mod page;
+mod problem;
+mod request_id;
+mod routes;
+mod waiting;
+
+pub use dependencies::announce;
+pub use serve::serve;

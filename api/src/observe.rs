@@ -1,0 +1,77 @@
+//! The outermost middleware: each request gets an id, a span, a line in the log and its place in the metrics.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::StatusCode,
+    middleware::Next,
+    response::Response,
+};
+use tracing::Instrument;
+
+use crate::request_id::{self, RequestId};
+
+/// The route of a request that matches none; a path given by a client is no label.
+const UNMATCHED: &str = "unmatched";
+
+pub async fn observe(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", request_id = %id, %method, route, tenant = tracing::field::Empty);
+
+    let in_flight = InFlight::enter();
+    let mut response = async {
+        let response = next.run(request).await;
+        let (status, ms) = (response.status().as_u16(), started.elapsed().as_secs_f64() * 1000.0);
+        match is_probe(&route) {
+            true => tracing::debug!(status, ms, "answered"),
+            false => tracing::info!(status, ms, "answered"),
+        }
+        response
+    }
+    .instrument(span)
+    .await;
+    drop(in_flight);
+
+    metrics::histogram!(
+        "metachat_http_request_seconds",
+        "method" => method.to_string(), "route" => route, "status" => class(response.status())
+    )
+    .record(started.elapsed().as_secs_f64());
+    response.headers_mut().insert(request_id::HEADER, id.header_value());
+    response
+}
+
+fn is_probe(route: &str) -> bool {
+    matches!(route, "/healthz" | "/readyz" | "/metrics")
+}
+
+const fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// Counts a request while it is worked on, however it ends.
+struct InFlight;
+
+impl InFlight {
+    fn enter() -> Self {
+        metrics::gauge!("metachat_http_requests_in_flight").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!("metachat_http_requests_in_flight").decrement(1.0);
+    }
+}

@@ -1,0 +1,54 @@
+//! Collects what is wrong with a request's fields, so that a client hears of all of it at once.
+
+use std::ops::RangeInclusive;
+
+use super::{FieldError, Problem};
+
+#[derive(Debug, Default)]
+pub struct Fields(Vec<FieldError>);
+
+impl Fields {
+    pub fn refuse(&mut self, field: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(FieldError { field: field.into(), detail: detail.into() });
+    }
+
+    /// Keeps the value of a field that was parsed, and the reason of one that was not.
+    pub fn keep<T, E: ToString>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
+        parsed.map_err(|reason| self.refuse(field, reason.to_string())).ok()
+    }
+
+    /// Refuses a text with a length, in characters, outside of the range, or with a NUL, which Postgres cannot hold.
+    pub fn text(&mut self, field: &str, text: &str, length: RangeInclusive<usize>) {
+        let chars = text.chars().count();
+        if !length.contains(&chars) {
+            let (least, most) = length.into_inner();
+            self.refuse(field, format!("has {chars} characters; {least} to {most} are allowed"));
+        } else if text.contains('\0') {
+            self.refuse(field, "contains a NUL character");
+        }
+    }
+
+    pub fn finish(self) -> Result<(), Problem> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(Problem::fields(self.0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_fields_are_named() {
+        let mut fields = Fields::default();
+        fields.text("a", "ž".repeat(200).as_str(), 1..=200);
+        fields.text("b", "", 1..=200);
+        fields.text("c", "x\0", 1..=200);
+        assert_eq!(fields.keep("d", "5".parse::<i32>()), Some(5));
+        assert_eq!(fields.0.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+        assert!(fields.finish().is_err());
+        assert!(Fields::default().finish().is_ok());
+    }
+}

@@ -1,0 +1,74 @@
+//! Waiting for a message or search to end: woken by a signal, with a poll as a fallback.
+
+use std::time::Duration;
+
+use jobs::{
+    domain::ids::{MessageId, TenantId},
+    queue::signals,
+    store::{
+        Scope, StoreError,
+        answers::{self, Answered},
+    },
+};
+use tokio::{
+    sync::broadcast,
+    time::{Instant, timeout_at},
+};
+use uuid::Uuid;
+
+use crate::state::AppState;
+
+/// Longest wait a client may ask for.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How often the database is asked when no signal comes.
+const FALLBACK: Duration = Duration::from_secs(1);
+
+/// Somebody who waits for one subject. Made before the state is read, so that no change falls between.
+pub struct Waiter<'a> {
+    state: &'a AppState,
+    subject: Uuid,
+    deadline: Instant,
+    signals: broadcast::Receiver<Uuid>,
+}
+
+impl<'a> Waiter<'a> {
+    pub fn new(state: &'a AppState, subject: Uuid, wait: Duration) -> Self {
+        Self { state, subject, deadline: Instant::now() + wait, signals: state.progress.subscribe() }
+    }
+
+    /// Waits until the subject may have moved on; returns false when the time is up or the process drains.
+    pub async fn moved_on(&mut self) -> bool {
+        let moved = async {
+            tokio::select! {
+                () = signals::moved_on(&mut self.signals, self.subject, FALLBACK) => true,
+                () = self.state.draining.cancelled() => false,
+            }
+        };
+        timeout_at(self.deadline, moved).await.unwrap_or(false)
+    }
+}
+
+/// The message when it is final, or as it is when the wait is over; `None` when the tenant has no such message.
+///
+/// With too many waiting already it is returned at once.
+pub async fn for_message(
+    state: &AppState,
+    tenant: TenantId,
+    id: MessageId,
+    wait: Duration,
+) -> Result<Option<Answered>, StoreError> {
+    let place = if wait.is_zero() { None } else { state.waiter() };
+    let mut waiter = Waiter::new(state, id.uuid(), wait);
+    loop {
+        let mut tx = state.read(tenant).await?;
+        let status = answers::status(&mut tx, id).await?;
+        tx.commit().await?;
+        let settled = status.is_none_or(|status| status.is_final());
+        if settled || place.is_none() || !waiter.moved_on().await {
+            let mut tx = state.read(tenant).await?;
+            let message = answers::find(&mut tx, id).await?;
+            tx.commit().await?;
+            return Ok(message);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Plain data and pure functions: no database, no clock, no environment.
+
+pub mod confidence;
+pub mod document;
+pub mod egress;
+pub mod event;
+pub mod extractive;
+pub mod handoff;
+pub mod ids;
+pub mod message;
+pub mod plan;
+pub mod price;
+pub mod retrieval;
+pub mod settings;
+pub mod stripe;

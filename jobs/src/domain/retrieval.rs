@@ -1,0 +1,89 @@
+//! What retrieval finds and how two rankings become one.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::DocumentId,
+    message::{Role, Turn},
+};
+
+/// Sources given to a completion unless the caller asks for another number.
+pub const DEFAULT_LIMIT: usize = 5;
+/// Most results of one search.
+pub const MAX_LIMIT: usize = 50;
+/// Rank offset of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
+const RRF_K: f32 = 60.0;
+
+/// A passage the answer may rest on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub document_id: DocumentId,
+    pub document_name: String,
+    pub chunk_id: String,
+    pub content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heading: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
+    /// Cosine similarity to the question, −1 to 1.
+    pub similarity: f32,
+    /// Fused score; comparable only within one search.
+    pub score: f32,
+}
+
+/// Reciprocal rank fusion: `score(c) = Σ 1 / (60 + rank of c in the leg)`, ranks from 1, best first.
+pub fn fuse<'a>(legs: impl IntoIterator<Item = Vec<&'a str>>) -> Vec<(&'a str, f32)> {
+    let mut scores: HashMap<&str, f32> = HashMap::new();
+    for leg in legs {
+        for (position, chunk) in leg.into_iter().enumerate() {
+            *scores.entry(chunk).or_default() += 1.0 / (RRF_K + position as f32 + 1.0);
+        }
+    }
+    let mut fused: Vec<_> = scores.into_iter().collect();
+    fused.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    fused
+}
+
+/// The text to search for: the question, preceded by the customer's previous one when the question alone
+/// says too little ("and how long does that take?").
+pub fn contextual_query(history: &[Turn], question: &str) -> String {
+    let previous = history.iter().rev().find(|turn| turn.role == Role::Customer);
+    match previous {
+        Some(turn) if is_elliptical(question) => format!("{} {question}", turn.text),
+        _ => question.to_owned(),
+    }
+}
+
+/// A question that leans on what was said before: few words of its own, or it opens with a connective.
+fn is_elliptical(question: &str) -> bool {
+    const OPENERS: [&str; 8] = ["and", "but", "what about", "how about", "und", "et", "y", "a "];
+    let lower = question.trim().to_lowercase();
+    super::extractive::terms(question).len() <= 3 || OPENERS.iter().any(|opener| lower.starts_with(&format!("{} ", opener.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_found_by_both_legs_wins() {
+        let fused = fuse([vec!["a", "b"], vec!["c", "b"]]);
+        assert_eq!(fused[0].0, "b");
+        assert_eq!(fused.len(), 3);
+        assert!((fused[1].1 - 1.0 / 61.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_follow_up_brings_its_predecessor() {
+        let history = [
+            Turn { role: Role::Customer, text: "Can I return a tent?".into() },
+            Turn { role: Role::Assistant, text: "Yes.".into() },
+        ];
+        assert_eq!(contextual_query(&history, "And how long do I have?"), "Can I return a tent? And how long do I have?");
+        let own = "Which payment methods do you accept for orders from Switzerland?";
+        assert_eq!(contextual_query(&history, own), own);
+        assert_eq!(contextual_query(&[], "And when?"), "And when?");
+    }
+}

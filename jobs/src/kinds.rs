@@ -1,0 +1,46 @@
+//! The kinds of jobs, one file each. [`visit_all`] is the one list.
+
+pub mod complete;
+pub mod deliver_webhook;
+pub mod embed_document;
+pub mod emit_event;
+pub mod escalate;
+pub mod ingest_message;
+pub mod process_stripe_event;
+pub mod retrieve;
+pub mod score_confidence;
+
+mod turn;
+
+use crate::queue::Job;
+
+/// Something done for every kind.
+pub trait Visitor {
+    fn visit<J: Job>(&mut self);
+}
+
+/// Visits every kind, in the order a message meets them. This is the one list.
+pub fn visit_all(visitor: &mut impl Visitor) {
+    visitor.visit::<ingest_message::IngestMessage>();
+    visitor.visit::<retrieve::Retrieve>();
+    visitor.visit::<complete::Complete>();
+    visitor.visit::<score_confidence::ScoreConfidence>();
+    visitor.visit::<escalate::Escalate>();
+    visitor.visit::<embed_document::EmbedDocument>();
+    visitor.visit::<emit_event::EmitEvent>();
+    visitor.visit::<deliver_webhook::DeliverWebhook>();
+    visitor.visit::<process_stripe_event::ProcessStripeEvent>();
+}
+
+/// The wire names of all kinds.
+pub fn names() -> Vec<&'static str> {
+    struct Names(Vec<&'static str>);
+    impl Visitor for Names {
+        fn visit<J: Job>(&mut self) {
+            self.0.push(J::KIND);
+        }
+    }
+    let mut names = Names(Vec::new());
+    visit_all(&mut names);
+    names.0
+}

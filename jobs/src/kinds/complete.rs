@@ -1,0 +1,175 @@
+//! Writes the draft of an answer.
+//!
+//! - **What:** prompts the tenant's model with the newest history, the sources and the question, and streams the
+//!   pieces as they come.
+//! - **Who enqueues it:** `retrieve`, for a message.
+//! - **Twice:** the model is asked again (the request id is the same); pieces streamed before are voided; the draft
+//!   is saved once.
+//! - **Gives up:** the message fails.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{score_confidence::ScoreConfidence, turn};
+use crate::{
+    domain::{
+        confidence::Mode,
+        ids::{ConversationId, MessageId, TenantId},
+        message::Status,
+        price,
+    },
+    ports::{self, ModelError, Prompt},
+    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    store::{
+        Scope, StoreError, TenantTx,
+        messages::{self, CompletionRecord},
+        stream::{self, StreamEvent},
+        tenants::{self, Tenant},
+    },
+};
+
+/// Pieces that wait for the stream's log at most; the model waits beyond.
+const DELTA_BUFFER: usize = 256;
+/// Pieces are written together at this pace, not one by one.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Complete {
+    pub tenant: TenantId,
+    pub conversation: ConversationId,
+    pub message: MessageId,
+}
+
+impl Job for Complete {
+    type Scope = TenantTx;
+
+    const KIND: &'static str = "complete";
+    const LANE: Lane = Lane { slots: 64, priority: 5 };
+    const RETRY: RetryPolicy = RetryPolicy { attempts: 5, base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+    const TIMEOUT: Duration = Duration::from_secs(150);
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn key(&self) -> String {
+        self.message.to_string()
+    }
+
+    fn subject(&self) -> Option<Uuid> {
+        Some(self.message.uuid())
+    }
+
+    async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
+        let mut tx = context.tenant_tx().await?;
+        let found = messages::find(&mut tx, self.message).await?;
+        let Some(question) = found.filter(|found| found.status == Status::Completing) else {
+            return context.finish::<TenantTx>().await?.commit().await;
+        };
+        let history = messages::history(&mut tx, self.conversation, question.seq).await?;
+        let tenant = tenants::current(&mut tx).await?;
+        if stream::has_deltas(&mut tx, self.message).await? {
+            stream::append(&mut tx, self.conversation, self.message, StreamEvent::Reset, &json!({})).await?;
+        }
+        tx.commit().await?;
+
+        // A strict tenant's customers see nothing that was not judged.
+        let live = tenant.settings.confidence.mode != Mode::Strict;
+        let prompt = Prompt {
+            instructions: instructions(&tenant),
+            history,
+            question: question.text,
+            sources: question.sources,
+            settings: tenant.settings.model.clone(),
+            request_id: self.message.to_string(),
+        };
+        let completion = self.stream(context, prompt, live).await?;
+        let cost = price::cost_microusd(&completion.model, completion.usage.prompt_tokens, completion.usage.completion_tokens);
+        count_usage(&completion, cost);
+
+        let mut done = context.finish::<TenantTx>().await?;
+        let record = CompletionRecord {
+            draft: &completion.text,
+            model: &completion.model,
+            prompt_tokens: completion.usage.prompt_tokens.cast_signed(),
+            completion_tokens: completion.usage.completion_tokens.cast_signed(),
+            cost_microusd: cost,
+        };
+        messages::save_draft(done.tx(), self.message, &record).await?;
+        turn::announce(&mut done, self.conversation, self.message, Status::Scoring).await?;
+        let Self { tenant, conversation, message } = *self;
+        done.enqueue(&ScoreConfidence { tenant, conversation, message })?;
+        done.commit().await
+    }
+
+    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
+        turn::fail(burial, self.conversation, self.message, "completion_failed", cause).await
+    }
+}
+
+impl Complete {
+    /// Runs the model and, where `live`, logs its pieces for streams meanwhile.
+    async fn stream(&self, context: &JobContext, prompt: Prompt, live: bool) -> Result<ports::Completion, Failure> {
+        let (sender, receiver) = mpsc::channel(DELTA_BUFFER);
+        let started = Instant::now();
+        let (completion, logged) =
+            tokio::join!(context.engines().model.complete(prompt, sender), self.log(context, receiver, live));
+        metrics::histogram!("metachat_completion_seconds").record(started.elapsed().as_secs_f64());
+        logged?;
+        completion.map_err(|error| match error {
+            ModelError::Refused(_) => Failure::Abandon(error.to_string()),
+            ModelError::Unavailable { after: Some(after), .. } => {
+                Failure::RetryAfter { after, cause: error.to_string() }
+            }
+            ModelError::Unavailable { after: None, .. } | ModelError::Empty => Failure::Retry(error.to_string()),
+        })
+    }
+
+    async fn log(
+        &self,
+        context: &JobContext,
+        mut pieces: mpsc::Receiver<String>,
+        live: bool,
+    ) -> Result<(), StoreError> {
+        let mut buffer = Vec::new();
+        while pieces.recv_many(&mut buffer, DELTA_BUFFER).await > 0 {
+            let text = buffer.drain(..).collect::<String>();
+            if live {
+                let mut work = context.side_work().await?;
+                let data = json!({ "text": text });
+                stream::append(work.tx(), self.conversation, self.message, StreamEvent::Delta, &data).await?;
+                work.progress(self.message.uuid());
+                work.commit().await?;
+                tokio::time::sleep(FLUSH_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn instructions(tenant: &Tenant) -> String {
+    let settings = &tenant.settings;
+    let mut text = format!("You answer customers of {}.", settings.brand.as_deref().unwrap_or(&tenant.name));
+    if let Some(tone) = &settings.tone {
+        text.push_str(&format!(" Your tone is {tone}."));
+    }
+    if let Some(prompt) = &settings.prompt {
+        text.push('\n');
+        text.push_str(prompt);
+    }
+    text
+}
+
+fn count_usage(completion: &ports::Completion, cost: i64) {
+    let model = completion.model.clone();
+    let tokens = |kind: &'static str, count: u32| {
+        metrics::counter!("metachat_model_tokens_total", "model" => model.clone(), "type" => kind).increment(count.into());
+    };
+    tokens("prompt", completion.usage.prompt_tokens);
+    tokens("completion", completion.usage.completion_tokens);
+    metrics::counter!("metachat_model_cost_microusd_total", "model" => model.clone()).increment(cost.unsigned_abs());
+}

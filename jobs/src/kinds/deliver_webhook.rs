@@ -1,0 +1,216 @@
+//! Delivers an event to one endpoint or callback URL.
+//!
+//! - **What:** posts the event, signed by Standard Webhooks 1.0, and records the attempt.
+//! - **Who enqueues it:** `emit_event`, one per receiver.
+//! - **Twice:** the receiver gets the same `webhook-id` again and can deduplicate on it.
+//! - **Gives up:** after the configured attempts, or at once on an answer that says no (4xx other than 408, 425 and
+//!   429). 410 also switches the endpoint off.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::emit_event::emit;
+use crate::{
+    domain::{
+        event::{Envelope, NewEvent},
+        ids::{EndpointId, EventId, MessageId, TenantId},
+    },
+    ports::{SendError, SignedRequest, WebhookReply},
+    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    store::{
+        Scope, StoreError, TenantTx, events,
+        webhooks::{self, Attempt},
+    },
+};
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeliverWebhook {
+    pub tenant: TenantId,
+    pub event: EventId,
+    pub receiver: Receiver,
+    /// The message the event is about.
+    pub subject: Option<Uuid>,
+}
+
+/// Who receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receiver {
+    Endpoint { endpoint: EndpointId },
+    Callback { message: MessageId },
+}
+
+impl Job for DeliverWebhook {
+    type Scope = TenantTx;
+
+    const KIND: &'static str = "deliver_webhook";
+    const LANE: Lane = Lane { slots: 64, priority: 5 };
+    /// The attempts are an upper bound; the worker's configuration says how many are made.
+    const RETRY: RetryPolicy = RetryPolicy { attempts: 20, base: Duration::from_secs(1), cap: Duration::from_secs(3600) };
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn key(&self) -> String {
+        match self.receiver {
+            Receiver::Endpoint { endpoint } => format!("{}:{endpoint}", self.event),
+            Receiver::Callback { .. } => format!("{}:callback", self.event),
+        }
+    }
+
+    fn subject(&self) -> Option<Uuid> {
+        self.subject
+    }
+
+    async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
+        let mut tx = context.tenant_tx().await?;
+        let event = events::find(&mut tx, self.event).await?;
+        let receiver = match self.receiver {
+            Receiver::Endpoint { endpoint } => webhooks::endpoint(&mut tx, endpoint).await?,
+            Receiver::Callback { message } => webhooks::callback(&mut tx, message).await?,
+        };
+        drop(tx);
+        // Erased, deleted or switched off since: there is nothing to deliver or nobody to deliver to.
+        let (Some((event, _)), Some(receiver)) = (event, receiver) else {
+            return context.finish::<TenantTx>().await?.commit().await;
+        };
+        let started = Instant::now();
+        let reply = context.engines().webhooks.send(request(&event, &receiver)).await;
+        let duration = started.elapsed();
+        metrics::histogram!("metachat_webhook_seconds").record(duration.as_secs_f64());
+
+        let verdict = Verdict::of(&reply);
+        metrics::counter!("metachat_webhook_attempts_total", "outcome" => verdict.label()).increment(1);
+        let record = self.record(context, &receiver.url, &reply, duration);
+        if let Verdict::Delivered | Verdict::Gone = verdict {
+            let mut done = context.finish::<TenantTx>().await?;
+            webhooks::record_attempt(done.tx(), &record).await?;
+            if let (Verdict::Gone, Receiver::Endpoint { endpoint }) = (verdict, self.receiver) {
+                let reason = "the endpoint answered 410 Gone";
+                if webhooks::disable(done.tx(), endpoint, reason).await? {
+                    emit(&mut done, NewEvent::endpoint_disabled(endpoint, reason)).await?;
+                }
+            }
+            return done.commit().await;
+        }
+        // Outlives the failed run: every try stands in the log.
+        let mut tx = context.tenant_tx().await?;
+        webhooks::record_attempt(&mut tx, &record).await?;
+        tx.commit().await?;
+        let cause = record.error.map_or_else(|| format!("answered {}", record.status.unwrap_or_default()), str::to_owned);
+        let after = reply.ok().and_then(|reply| reply.retry_after);
+        Err(match (verdict, after) {
+            (Verdict::Refused, _) => Failure::Abandon(cause),
+            _ if context.attempt() >= context.runtime.webhook_attempts => Failure::Abandon(cause),
+            (_, Some(after)) => Failure::RetryAfter { after, cause },
+            (_, None) => Failure::Retry(cause),
+        })
+    }
+
+    async fn give_up(&self, _: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
+        tracing::warn!(event = %self.event, cause, "event was not delivered");
+        Ok(())
+    }
+}
+
+impl DeliverWebhook {
+    fn record<'a>(
+        &self,
+        context: &JobContext,
+        url: &'a str,
+        reply: &'a Result<WebhookReply, SendError>,
+        duration: Duration,
+    ) -> Attempt<'a> {
+        let (status, response, error) = match reply {
+            Ok(reply) => (Some(i32::from(reply.status)), Some(reply.body.as_str()), None),
+            Err(SendError::Refused(error) | SendError::Unreachable(error)) => (None, None, Some(error.as_str())),
+        };
+        let (endpoint, message) = match self.receiver {
+            Receiver::Endpoint { endpoint } => (Some(endpoint), self.subject.map(MessageId::from_uuid)),
+            Receiver::Callback { message } => (None, Some(message)),
+        };
+        Attempt {
+            event: self.event,
+            endpoint,
+            message,
+            url,
+            number: context.attempt().cast_signed(),
+            status,
+            error,
+            response,
+            duration_ms: i32::try_from(duration.as_millis()).unwrap_or(i32::MAX),
+        }
+    }
+}
+
+fn request(event: &Envelope, receiver: &webhooks::Receiver) -> SignedRequest {
+    SignedRequest {
+        url: receiver.url.clone(),
+        id: event.id.to_string(),
+        body: serde_json::to_string(event).expect("an event has no map with keys other than text"),
+        secret: receiver.secret.clone(),
+    }
+}
+
+/// What an answer means for the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Delivered,
+    /// May pass later.
+    Later,
+    /// Will never be accepted.
+    Refused,
+    /// The endpoint wants nothing any more.
+    Gone,
+}
+
+impl Verdict {
+    fn of(reply: &Result<WebhookReply, SendError>) -> Self {
+        match reply {
+            Err(SendError::Unreachable(_)) => Self::Later,
+            Err(SendError::Refused(_)) => Self::Refused,
+            Ok(reply) => match reply.status {
+                200..=299 => Self::Delivered,
+                410 => Self::Gone,
+                408 | 425 | 429 => Self::Later,
+                400..=499 => Self::Refused,
+                _ => Self::Later,
+            },
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Later => "later",
+            Self::Refused => "refused",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let reply = |status| Ok(WebhookReply { status, retry_after: None, body: String::new() });
+        for (status, verdict) in [
+            (204, Verdict::Delivered),
+            (302, Verdict::Later),
+            (404, Verdict::Refused),
+            (410, Verdict::Gone),
+            (429, Verdict::Later),
+            (503, Verdict::Later),
+        ] {
+            assert_eq!(Verdict::of(&reply(status)), verdict, "{status}");
+        }
+        assert_eq!(Verdict::of(&Err(SendError::Refused(String::new()))), Verdict::Refused);
+        assert_eq!(Verdict::of(&Err(SendError::Unreachable(String::new()))), Verdict::Later);
+    }
+}

@@ -1,0 +1,176 @@
+//! Brings the search index in line with a document's newest version.
+//!
+//! - **What:** reads the original, cuts it into passages, embeds them, stores them beside the old version's, and
+//!   switches searches over in one commit; then removes the old ones. The version of a document being deleted is
+//!   "nothing": its vectors go, then its row.
+//! - **Who enqueues it:** the routes that upload and delete documents.
+//! - **Twice:** chunk ids are stable, so the same rows are written again; the switch commits once.
+//! - **Gives up:** the document is `failed`, with a reason its owner understands; an older version stays searchable.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::emit_event::emit;
+use crate::{
+    domain::{
+        document::Status,
+        event::{EventType, NewEvent},
+        ids::{DocumentId, TenantId},
+    },
+    ports::{Chunk, Passage, ReadError},
+    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    store::{
+        Scope, StoreError, TenantTx,
+        documents::{self, ToEmbed},
+    },
+};
+
+/// Passages embedded and stored per call of the embedder, which serves waiting queries in between.
+const BATCH: usize = 64;
+/// Most chunks of one document: about 10 000 pages.
+const MAX_CHUNKS: usize = 50_000;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EmbedDocument {
+    pub tenant: TenantId,
+    pub document: DocumentId,
+    pub version: i32,
+}
+
+impl Job for EmbedDocument {
+    type Scope = TenantTx;
+
+    const KIND: &'static str = "embed_document";
+    const LANE: Lane = Lane { slots: 2, priority: 5 };
+    const RETRY: RetryPolicy = RetryPolicy { attempts: 5, base: Duration::from_secs(2), cap: Duration::from_secs(120) };
+    const TIMEOUT: Duration = Duration::from_secs(1800);
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn key(&self) -> String {
+        format!("{}:{}", self.document, self.version)
+    }
+
+    fn subject(&self) -> Option<Uuid> {
+        Some(self.document.uuid())
+    }
+
+    async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
+        let mut tx = context.tenant_tx().await?;
+        let found = documents::find(&mut tx, self.document).await?;
+        // A later version has a job of its own.
+        let Some(document) = found.filter(|found| found.version == self.version) else {
+            return context.finish::<TenantTx>().await?.commit().await;
+        };
+        if document.status == Status::Deleting {
+            return self.remove(context).await;
+        }
+        documents::mark_processing(&mut tx, self.document).await?;
+        let original = documents::original(&mut tx, self.document, self.version).await?;
+        tx.commit().await?;
+        let bytes = original.ok_or_else(|| Failure::Abandon("the uploaded file is missing".into()))?;
+        let passages = match context.engines().reader.read(bytes, &document.content_type).await {
+            Ok(passages) if passages.len() > MAX_CHUNKS => {
+                let reason = format!("The document is too long: {} passages, at most {MAX_CHUNKS}.", passages.len());
+                return self.fail(context, &reason).await;
+            }
+            Ok(passages) => passages,
+            // A fault of the document, not of the job: it ends here, with the reason.
+            Err(ReadError::Unreadable(reason)) => return self.fail(context, &reason).await,
+            Err(ReadError::Unavailable(reason)) => return Err(Failure::Retry(reason)),
+        };
+        let chunks = self.embed(context, &document, passages).await?;
+        self.switch(context, &document, chunks).await
+    }
+
+    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
+        tracing::error!(document = %self.document, cause, "document could not be processed");
+        let reason = "The document could not be processed. Please try again later.";
+        if documents::mark_failed(burial.tx(), self.document, self.version, reason).await? {
+            let failed = NewEvent::about_document(EventType::DocumentFailed, self.document, json!({ "reason": reason }));
+            emit(burial, failed).await?;
+        }
+        Ok(())
+    }
+}
+
+impl EmbedDocument {
+    /// Stores every passage with its vector; returns how many.
+    async fn embed(
+        &self,
+        context: &JobContext,
+        document: &ToEmbed,
+        passages: Vec<Passage>,
+    ) -> Result<usize, Failure> {
+        let engines = context.engines();
+        let total = passages.len();
+        let mut position = 0;
+        let mut chunks = Vec::with_capacity(total);
+        for batch in passages.chunks(BATCH) {
+            let texts = batch.iter().map(embedded_text).collect();
+            let vectors = engines.embedder.embed_documents(texts).await?;
+            for (passage, vector) in batch.iter().zip(vectors) {
+                chunks.push(Chunk {
+                    id: format!("{}:{}:{position}", self.document, self.version),
+                    position,
+                    text: passage.text.clone(),
+                    heading: passage.heading.clone(),
+                    page: passage.page,
+                    tags: document.tags.clone(),
+                    language: document.language.clone(),
+                    vector,
+                });
+                position += 1;
+            }
+        }
+        engines.index.add(self.tenant, self.document, self.version, chunks).await?;
+        metrics::counter!("metachat_chunks_embedded_total").increment(total as u64);
+        Ok(total)
+    }
+
+    /// Makes the new version visible, then removes the old one's chunks.
+    async fn switch(&self, context: &JobContext, document: &ToEmbed, chunks: usize) -> Result<Done, Failure> {
+        let mut done = context.finish::<TenantTx>().await?;
+        let count = i32::try_from(chunks).unwrap_or(i32::MAX);
+        if documents::mark_ready(done.tx(), self.document, self.version, count).await? {
+            let data = json!({ "name": document.name, "version": self.version, "chunks": chunks });
+            emit(&mut done, NewEvent::about_document(EventType::DocumentIndexed, self.document, data)).await?;
+        }
+        done.progress(self.document.uuid());
+        let done = done.commit().await?;
+        // Searches do not return these any more; whatever stays now goes with the next version.
+        if let Err(error) = context.engines().index.remove_below(self.tenant, self.document, self.version).await {
+            tracing::warn!(document = %self.document, %error, "old chunks were not removed");
+        }
+        Ok(done)
+    }
+
+    async fn remove(&self, context: &JobContext) -> Result<Done, Failure> {
+        context.engines().index.remove_below(self.tenant, self.document, i32::MAX).await?;
+        let mut done = context.finish::<TenantTx>().await?;
+        documents::delete(done.tx(), self.document).await?;
+        done.commit().await
+    }
+
+    async fn fail(&self, context: &JobContext, reason: &str) -> Result<Done, Failure> {
+        let mut done = context.finish::<TenantTx>().await?;
+        if documents::mark_failed(done.tx(), self.document, self.version, reason).await? {
+            let failed = NewEvent::about_document(EventType::DocumentFailed, self.document, json!({ "reason": reason }));
+            emit(&mut done, failed).await?;
+        }
+        done.commit().await
+    }
+}
+
+/// What the vector is made from: a passage makes more sense under its headings.
+fn embedded_text(passage: &Passage) -> String {
+    match &passage.heading {
+        Some(heading) => format!("{heading}\n{}", passage.text),
+        None => passage.text.clone(),
+    }
+}

@@ -1,0 +1,94 @@
+//! Carries an event from the outbox to those who want it.
+//!
+//! - **What:** decides who receives the event and adds one delivery for each.
+//! - **Who enqueues it:** [`emit`], in the transaction that writes the event.
+//! - **Twice:** the second run finds its job finished and adds nothing.
+//! - **Gives up:** the event stays in the outbox and in `GET /v1/events`; its deliveries are replayed with the job.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::deliver_webhook::{DeliverWebhook, Receiver};
+use crate::{
+    domain::{
+        event::{EventType, NewEvent},
+        ids::{EventId, TenantId},
+    },
+    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy, Work},
+    store::{Scope, StoreError, TenantTx, events, webhooks},
+};
+
+/// Writes an event into the outbox of the transaction's tenant, with the job that carries it on.
+pub async fn emit(work: &mut Work<TenantTx>, event: NewEvent) -> Result<(), StoreError> {
+    let tenant = work.tx().tenant();
+    emit_for(work, tenant, event).await
+}
+
+/// As [`emit`], for a tenant found out in a transaction of the platform.
+pub(super) async fn emit_for<S: Scope>(work: &mut Work<S>, tenant: TenantId, event: NewEvent) -> Result<(), StoreError> {
+    events::insert(work.tx().connection(), tenant, &event).await?;
+    metrics::counter!("metachat_events_total", "type" => event.event_type.as_str()).increment(1);
+    let subject = event.message.map(|message| message.uuid());
+    work.enqueue(&EmitEvent { tenant, event: event.id, subject })
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EmitEvent {
+    pub tenant: TenantId,
+    pub event: EventId,
+    /// The message the event is about.
+    pub subject: Option<Uuid>,
+}
+
+impl Job for EmitEvent {
+    type Scope = TenantTx;
+
+    const KIND: &'static str = "emit_event";
+    const LANE: Lane = Lane { slots: 32, priority: 5 };
+    const RETRY: RetryPolicy =
+        RetryPolicy { attempts: 10, base: Duration::from_millis(500), cap: Duration::from_secs(300) };
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn key(&self) -> String {
+        self.event.to_string()
+    }
+
+    fn subject(&self) -> Option<Uuid> {
+        self.subject
+    }
+
+    async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
+        let mut done = context.finish::<TenantTx>().await?;
+        let Some((event, message)) = events::find(done.tx(), self.event).await? else {
+            // Erased with its tenant or contact.
+            return done.commit().await;
+        };
+        let mut receivers: Vec<Receiver> = webhooks::subscribed(done.tx(), &event.event_type)
+            .await?
+            .into_iter()
+            .map(|endpoint| Receiver::Endpoint { endpoint })
+            .collect();
+        if let Some(message) = message
+            && EventType::parse(&event.event_type).is_some_and(EventType::reaches_callback)
+            && webhooks::callback(done.tx(), message).await?.is_some()
+        {
+            receivers.push(Receiver::Callback { message });
+        }
+        for receiver in receivers {
+            let Self { tenant, event, subject } = *self;
+            done.enqueue(&DeliverWebhook { tenant, event, receiver, subject })?;
+        }
+        done.commit().await
+    }
+
+    async fn give_up(&self, _: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
+        tracing::error!(event = %self.event, cause, "event was not carried on");
+        Ok(())
+    }
+}

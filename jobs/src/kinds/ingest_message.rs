@@ -1,0 +1,76 @@
+//! Takes an accepted message into its conversation.
+//!
+//! - **What:** notes the message as ingested and gives it the turn when no earlier one waits or is being answered.
+//! - **Who enqueues it:** the route that accepts messages, in the transaction that stores the message.
+//! - **Twice:** the second run finds its job finished and changes nothing.
+//! - **Gives up:** the message fails, and the conversation goes on with the next one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{emit_event::emit, turn};
+use crate::{
+    domain::{
+        event::{EventType, NewEvent},
+        ids::{ConversationId, MessageId, TenantId},
+        message::Status,
+    },
+    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    store::{StoreError, TenantTx, conversations, messages},
+};
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct IngestMessage {
+    pub tenant: TenantId,
+    pub conversation: ConversationId,
+    pub message: MessageId,
+}
+
+impl Job for IngestMessage {
+    type Scope = TenantTx;
+
+    const KIND: &'static str = "ingest_message";
+    const LANE: Lane = Lane { slots: 32, priority: 5 };
+    const RETRY: RetryPolicy =
+        RetryPolicy { attempts: 8, base: Duration::from_millis(500), cap: Duration::from_secs(60) };
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn key(&self) -> String {
+        self.message.to_string()
+    }
+
+    fn subject(&self) -> Option<Uuid> {
+        Some(self.message.uuid())
+    }
+
+    async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
+        let mut done = context.finish::<TenantTx>().await?;
+        let Some(conversation) = conversations::lock(done.tx(), self.conversation).await? else {
+            // Erased since it was accepted; there is nobody to answer.
+            return done.commit().await;
+        };
+        let Some(message) = messages::find(done.tx(), self.message).await? else {
+            return Err(Failure::Abandon(format!("message {} is missing", self.message)));
+        };
+        if message.status != Status::Queued {
+            return done.commit().await;
+        }
+        messages::mark_ingested(done.tx(), self.message).await?;
+        let data = json!({ "text": message.text });
+        let received = NewEvent::about_message(EventType::MessageReceived, self.message, self.conversation, data);
+        emit(&mut done, received).await?;
+        turn::give_next(&mut done, &conversation).await?;
+        done.commit().await
+    }
+
+    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
+        turn::fail(burial, self.conversation, self.message, "ingest_failed", cause).await
+    }
+}

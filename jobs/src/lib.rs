@@ -1,0 +1,11 @@
+//! What metachat knows and does.
+//!
+//! Rooms, each allowed to use only those above it: [`domain`] (plain data and pure functions), [`store`]
+//! (Postgres), [`ports`] (traits for outside engines), [`queue`] (the ledger and the lanes), [`kinds`] (one
+//! file per job). The `architecture` test keeps the order.
+
+pub mod domain;
+pub mod kinds;
+pub mod ports;
+pub mod queue;
+pub mod store;

@@ -1,0 +1,25 @@
+//! Narrow traits for the engines outside: the worker adapts them, the kinds use them.
+
+mod documents;
+mod embedder;
+mod index;
+mod language_model;
+mod webhooks;
+
+pub use documents::{DocumentReader, Passage, ReadError};
+pub use embedder::{EmbedError, Embedder, Embedding};
+pub use index::{Chunk, Hit, Index, IndexError, SearchFilter};
+pub use language_model::{Completion, LanguageModel, ModelError, Prompt, Usage};
+pub use webhooks::{SendError, SignedRequest, WebhookReply, WebhookSender};
+
+use std::sync::Arc;
+
+/// Every engine a job may need, made once per worker process.
+#[derive(Clone)]
+pub struct Engines {
+    pub reader: Arc<dyn DocumentReader>,
+    pub embedder: Arc<dyn Embedder>,
+    pub index: Arc<dyn Index>,
+    pub model: Arc<dyn LanguageModel>,
+    pub webhooks: Arc<dyn WebhookSender>,
+}

@@ -1,0 +1,29 @@
+//! Text to vectors.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+/// A normalised vector (length 1), as long as [`Embedder::dimension`] says.
+pub type Embedding = Arc<[f32]>;
+
+/// The embedding engine failed; another attempt may succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("embedding failed: {0}")]
+pub struct EmbedError(pub String);
+
+/// Turns texts into vectors whose dot product is their cosine similarity.
+#[async_trait]
+pub trait Embedder: Send + Sync {
+    /// Name and version of the model, as stored on every row it made.
+    fn model(&self) -> &str;
+
+    /// Numbers in a vector.
+    fn dimension(&self) -> usize;
+
+    /// One vector for a question. Served ahead of documents.
+    async fn embed_query(&self, text: &str) -> Result<Embedding, EmbedError>;
+
+    /// One vector per text, in order. A vector never depends on its neighbours in the batch.
+    async fn embed_documents(&self, texts: Vec<String>) -> Result<Vec<Embedding>, EmbedError>;
+}

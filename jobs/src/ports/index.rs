@@ -1,0 +1,66 @@
+//! The tenant's searchable chunks.
+
+use async_trait::async_trait;
+
+use super::Embedding;
+use crate::domain::ids::{DocumentId, TenantId};
+
+/// A passage with its vector, as stored in the index.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// `{document}:{version}:{position}`: stable, so that a second run writes the same rows.
+    pub id: String,
+    pub position: u32,
+    pub text: String,
+    pub heading: Option<String>,
+    pub page: Option<u32>,
+    pub tags: Vec<String>,
+    pub language: Option<String>,
+    pub vector: Embedding,
+}
+
+/// A chunk found by one leg of a search.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    pub chunk_id: String,
+    pub document: DocumentId,
+    pub version: i32,
+    pub position: u32,
+    pub text: String,
+    pub heading: Option<String>,
+    pub page: Option<u32>,
+    /// Cosine similarity to the query's vector, −1 to 1, on both legs.
+    pub similarity: f32,
+    /// The leg's own score, larger is better: cosine similarity or BM25.
+    pub score: f32,
+}
+
+/// Restricts a search before its limit is applied. Empty lists restrict nothing.
+#[derive(Debug, Clone, Default)]
+pub struct SearchFilter {
+    pub documents: Vec<DocumentId>,
+    /// A chunk passes with any one of them.
+    pub tags: Vec<String>,
+}
+
+/// The index failed; another attempt may succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("search index: {0}")]
+pub struct IndexError(pub String);
+
+/// One table per tenant and embedding model, so that no query can reach another tenant's rows.
+#[async_trait]
+pub trait Index: Send + Sync {
+    /// Stores a version's chunks beside the others. Repeating it changes nothing.
+    async fn add(&self, tenant: TenantId, document: DocumentId, version: i32, chunks: Vec<Chunk>) -> Result<(), IndexError>;
+
+    /// Removes every version of a document below `version`; all of them with `i32::MAX`. Returns the rows removed.
+    async fn remove_below(&self, tenant: TenantId, document: DocumentId, version: i32) -> Result<u64, IndexError>;
+
+    /// The nearest chunks by cosine similarity, best first.
+    async fn search_vector(&self, tenant: TenantId, query: &Embedding, filter: &SearchFilter, limit: usize) -> Result<Vec<Hit>, IndexError>;
+
+    /// The best chunks by full-text score, best first; `query` is what a person typed, without any syntax.
+    /// `vector` is the query's, for the similarity of each hit.
+    async fn search_text(&self, tenant: TenantId, query: &str, vector: &Embedding, filter: &SearchFilter, limit: usize) -> Result<Vec<Hit>, IndexError>;
+}

@@ -1,0 +1,29 @@
+//! Extends the leases a worker holds, also while it drains.
+
+use super::{Held, LaneBackendConfig};
+
+/// Renews three times per lease, so that one lost call does not lose the lease.
+const PER_LEASE: u32 = 3;
+
+pub(super) async fn run(config: LaneBackendConfig, held: Held) {
+    let lease = config.lanes.config().lease;
+    loop {
+        tokio::time::sleep(lease / PER_LEASE).await;
+        let members: Vec<String> = held.lock().expect("not poisoned").keys().cloned().collect();
+        if members.is_empty() {
+            continue;
+        }
+        match config.lanes.renew(config.kind, &members).await {
+            Ok(lost) => {
+                for member in lost {
+                    // Settled meanwhile when it is not there any more.
+                    if let Some(token) = held.lock().expect("not poisoned").remove(&member) {
+                        tracing::warn!(kind = config.kind, member, "lease lost, its job is cancelled");
+                        token.cancel();
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(kind = config.kind, %error, "leases could not be renewed"),
+        }
+    }
+}

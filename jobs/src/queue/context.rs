@@ -1,0 +1,113 @@
+//! What a running job has at hand, and how it finishes.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    dispatch::Dispatcher,
+    envelope::Envelope,
+    outcome::{Done, Failure},
+    work::Work,
+};
+use crate::{
+    domain::{ids::TenantId, stripe::PriceList},
+    ports::Engines,
+    store::{Database, Scope, StoreError, TenantTx, jobs as ledger},
+};
+
+/// What every job of a process shares.
+#[derive(Clone)]
+pub struct Runtime {
+    pub database: Database,
+    pub dispatcher: Dispatcher,
+    pub engines: Engines,
+    pub prices: Arc<PriceList>,
+    /// Runs of a webhook delivery in total.
+    pub webhook_attempts: u32,
+}
+
+/// One run of one job.
+pub struct JobContext {
+    pub runtime: Runtime,
+    pub(super) envelope: Envelope,
+    pub(super) token: i64,
+    pub(super) started_at: DateTime<Utc>,
+}
+
+impl JobContext {
+    pub fn engines(&self) -> &Engines {
+        &self.runtime.engines
+    }
+
+    /// Which run of the job this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.envelope.attempt + 1
+    }
+
+    /// A transaction beside the completion, for reading and for records that must outlive a failed run.
+    pub async fn tenant_tx(&self) -> Result<TenantTx, StoreError> {
+        TenantTx::begin(&self.runtime.database, self.envelope.tenant).await
+    }
+
+    /// Work that commits beside the completion, such as the pieces of a stream.
+    pub async fn side_work(&self) -> Result<Work<TenantTx>, StoreError> {
+        self.work(self.envelope.tenant).await
+    }
+
+    /// Opens the transaction in which the job finishes. Fails with [`Failure::Stale`] when another run has
+    /// overtaken this one.
+    pub async fn finish<S: Scope>(&self) -> Result<Completion<S>, Failure> {
+        let mut work = self.work::<S>(self.envelope.tenant).await?;
+        let connection = work.tx().connection();
+        let ours =
+            ledger::complete(connection, self.envelope.id, self.token, self.started_at, ledger::Outcome::Done).await?;
+        if ours { Ok(Completion { work }) } else { Err(Failure::Stale) }
+    }
+
+    /// Opens the transaction that moves the job to the dead letters; `None` when another run has overtaken it.
+    pub(super) async fn bury<S: Scope>(&self, cause: &str) -> Result<Option<Completion<S>>, StoreError> {
+        let mut work = self.work::<S>(self.envelope.tenant).await?;
+        let ours = ledger::bury(work.tx().connection(), self.envelope.id, self.token, cause).await?;
+        Ok(ours.then_some(Completion { work }))
+    }
+
+    async fn work<S: Scope>(&self, tenant: Option<TenantId>) -> Result<Work<S>, StoreError> {
+        let Runtime { database, dispatcher, .. } = &self.runtime;
+        Work::begin(database, dispatcher, tenant, self.envelope.share, self.envelope.traceparent.clone()).await
+    }
+}
+
+/// A job's last transaction: its effect, its completion and its follow-up jobs commit once.
+pub struct Completion<S: Scope> {
+    work: Work<S>,
+}
+
+impl<S: Scope> Completion<S> {
+    pub async fn commit(self) -> Result<Done, Failure> {
+        self.work.commit().await?;
+        Ok(Done(()))
+    }
+
+    /// Commits what giving up means; a job that gave up is not done.
+    pub(super) async fn commit_burial(self) -> Result<(), StoreError> {
+        self.work.commit().await
+    }
+}
+
+impl<S: Scope> Deref for Completion<S> {
+    type Target = Work<S>;
+
+    fn deref(&self) -> &Work<S> {
+        &self.work
+    }
+}
+
+impl<S: Scope> DerefMut for Completion<S> {
+    fn deref_mut(&mut self) -> &mut Work<S> {
+        &mut self.work
+    }
+}

@@ -1,0 +1,83 @@
+//! From a commit to the lanes, in the background and many at a time.
+//!
+//! Best effort by design: a push that fails, or that a full buffer turns away, is made up for by the relay. So a
+//! Redis that is away costs a request nothing.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::{sync::mpsc, task::JoinHandle};
+use uuid::Uuid;
+
+use super::{envelope::Envelope, lanes::Lanes};
+
+/// Jobs and signals that wait for their push at most.
+const BUFFER: usize = 20_000;
+/// Jobs pushed in one go at most.
+const BATCH: usize = 500;
+/// Longest time one batch may take.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+enum Item {
+    Job(&'static str, Box<Envelope>),
+    Progress(Uuid),
+}
+
+/// Hands committed jobs to the lanes.
+#[derive(Clone)]
+pub struct Dispatcher {
+    items: mpsc::Sender<Item>,
+}
+
+impl Dispatcher {
+    /// Starts the background task; it ends when every clone of the dispatcher is gone and all is pushed.
+    pub fn start(lanes: Lanes) -> (Self, JoinHandle<()>) {
+        let (items, receiver) = mpsc::channel(BUFFER);
+        (Self { items }, tokio::spawn(push_batches(lanes, receiver)))
+    }
+
+    /// Queues a committed job for its lane.
+    pub fn dispatch(&self, kind: &'static str, envelope: Envelope) {
+        self.offer(Item::Job(kind, Box::new(envelope)));
+    }
+
+    /// Tells whoever waits for a message or search that it moved on.
+    pub fn progress(&self, subject: Uuid) {
+        self.offer(Item::Progress(subject));
+    }
+
+    fn offer(&self, item: Item) {
+        if self.items.try_send(item).is_err() {
+            metrics::counter!("metachat_dispatch_dropped_total").increment(1);
+        }
+    }
+}
+
+async fn push_batches(lanes: Lanes, mut receiver: mpsc::Receiver<Item>) {
+    let mut items = Vec::with_capacity(BATCH);
+    while receiver.recv_many(&mut items, BATCH).await > 0 {
+        let mut by_kind: HashMap<&'static str, Vec<Envelope>> = HashMap::new();
+        let mut progress = Vec::new();
+        for item in items.drain(..) {
+            match item {
+                Item::Job(kind, envelope) => by_kind.entry(kind).or_default().push(*envelope),
+                Item::Progress(subject) => progress.push(subject),
+            }
+        }
+        let push = async {
+            for (kind, jobs) in &by_kind {
+                lanes.push(kind, jobs).await?;
+            }
+            if !progress.is_empty() {
+                lanes.publish_progress(&progress).await?;
+            }
+            Ok::<_, redis::RedisError>(())
+        };
+        let failure = match tokio::time::timeout(PUSH_TIMEOUT, push).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {PUSH_TIMEOUT:?}"),
+        };
+        metrics::counter!("metachat_dispatch_failures_total").increment(1);
+        tracing::warn!(error = failure, jobs = by_kind.values().map(Vec::len).sum::<usize>(), "push failed, left to the relay");
+    }
+}

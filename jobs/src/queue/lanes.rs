@@ -1,0 +1,254 @@
+//! Lanes on Redis: one per kind, each a set of bounded scripts.
+//!
+//! A claim picks the next job by weighted fair queueing over tenants (start-time fair queueing: each tenant has
+//! a virtual start, claims take the smallest, and a claimed job moves its tenant on by 1 / weight), keeps each
+//! tenant below its in-flight cap, and hands out a lease. The lease's member in the `leases` set is the fence:
+//! renewing and settling name it, and a worker whose member is gone changes nothing. Tokens are microseconds of
+//! the server's clock, so they grow even across a loss of all data.
+//!
+//! All keys of a lane share a hash tag and live in one slot of a cluster.
+
+use std::{sync::LazyLock, time::Duration};
+
+use redis::{AsyncCommands, Client, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
+
+use super::envelope::Envelope;
+
+macro_rules! script {
+    ($file:literal) => {
+        LazyLock::new(|| Script::new(concat!(include_str!("lanes/prelude.lua"), include_str!($file))))
+    };
+}
+
+static PUSH: LazyLock<Script> = script!("lanes/push.lua");
+static CLAIM: LazyLock<Script> = script!("lanes/claim.lua");
+static RENEW: LazyLock<Script> = script!("lanes/renew.lua");
+static SETTLE: LazyLock<Script> = script!("lanes/settle.lua");
+
+/// Jobs a lane holds at most; the rest waits in Postgres.
+const LANE_WINDOW: usize = 100_000;
+/// Jobs of one tenant a lane holds at most, so that one tenant cannot fill the window.
+const TENANT_WINDOW: usize = 2_000;
+/// Expired leases a claim puts back at most.
+const REAP: usize = 100;
+/// Members or jobs one script call handles at most.
+const BATCH: usize = 250;
+/// Redis' answer must come within this; the client's default of 500 ms fails on a busy server.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone)]
+pub struct LanesConfig {
+    /// `redis://…`
+    pub url: String,
+    /// Begins every key, so that several installations can share a server.
+    pub prefix: String,
+    /// How long a claimed job belongs to a worker that gives no sign of life.
+    pub lease: Duration,
+}
+
+/// What became of a pushed job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// The lane holds it now, or held it already.
+    Queued,
+    /// A worker is running it.
+    Running,
+    /// The lane's window is full; it stays in Postgres for now.
+    Full,
+}
+
+/// A claimed job.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Names the lease in renewals and settlements.
+    pub member: String,
+    /// Fencing token, growing with every claim of the lane.
+    pub token: i64,
+    /// Workers lost while they ran it.
+    pub crashes: u32,
+    pub envelope: Result<Envelope, String>,
+}
+
+/// How a lease ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// The job leaves the lane; the ledger knows what became of it.
+    Finish,
+    /// The job goes back to where it was in its tenant's queue.
+    Release,
+}
+
+impl Settlement {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Finish => "F",
+            Self::Release => "R",
+        }
+    }
+}
+
+/// Numbers of one lane, read in O(1).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LaneStats {
+    /// Jobs held, running ones included.
+    pub held: usize,
+    pub in_flight: usize,
+}
+
+/// All lanes of an installation.
+#[derive(Clone)]
+pub struct Lanes {
+    client: Client,
+    connection: ConnectionManager,
+    config: LanesConfig,
+}
+
+impl Lanes {
+    /// Connects lazily: a Redis that is down is retried in the background, and calls fail until it is back.
+    pub fn connect(config: LanesConfig) -> Result<Self, redis::RedisError> {
+        let client = Client::open(config.url.as_str())?;
+        let settings = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT));
+        let connection = ConnectionManager::new_lazy_with_config(client.clone(), settings)?;
+        Ok(Self { client, connection, config })
+    }
+
+    pub fn config(&self) -> &LanesConfig {
+        &self.config
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn base(&self, kind: &str) -> String {
+        format!("{}:{{{kind}}}", self.config.prefix)
+    }
+
+    /// The channel that tells workers of a kind that there is something to claim.
+    pub(super) fn wake_channel(&self, kind: &str) -> String {
+        format!("{}:wake:{kind}", self.config.prefix)
+    }
+
+    /// The channel that tells api processes that a message or search moved on.
+    pub(super) fn progress_channel(&self) -> String {
+        format!("{}:progress", self.config.prefix)
+    }
+
+    /// Whether Redis answers.
+    pub async fn ping(&self) -> Result<(), redis::RedisError> {
+        redis::cmd("PING").query_async(&mut self.connection.clone()).await
+    }
+
+    /// Adds jobs to a kind's lane; one that the lane holds already is left as it is.
+    pub async fn push(&self, kind: &str, jobs: &[Envelope]) -> Result<Vec<Pushed>, redis::RedisError> {
+        let mut results = Vec::with_capacity(jobs.len());
+        for batch in jobs.chunks(BATCH) {
+            let mut call = PUSH.prepare_invoke();
+            call.key(self.base(kind)).arg(LANE_WINDOW).arg(TENANT_WINDOW).arg(self.wake_channel(kind));
+            for job in batch {
+                call.arg(job.id.uuid().simple().to_string())
+                    .arg(job.tenant.map_or_else(|| "platform".to_owned(), |tenant| tenant.uuid().simple().to_string()))
+                    .arg(job.share.weight.max(1))
+                    .arg(job.share.in_flight.max(1))
+                    .arg(job.priority)
+                    .arg(serde_json::to_vec(job).map_err(|_| unserialisable())?);
+            }
+            let codes: Vec<u8> = call.invoke_async(&mut self.connection.clone()).await?;
+            results.extend(codes.into_iter().map(|code| match code {
+                0 => Pushed::Queued,
+                1 => Pushed::Running,
+                _ => Pushed::Full,
+            }));
+        }
+        Ok(results)
+    }
+
+    /// Claims up to `n` jobs of a kind, and puts back expired leases on the way.
+    ///
+    /// A job whose workers crashed twice is handed out only with `quarantined` set, at most one per call.
+    pub async fn claim(&self, kind: &str, n: usize, quarantined: bool) -> Result<Vec<Claimed>, redis::RedisError> {
+        let claimed: Vec<(String, i64, u32, Vec<u8>)> = CLAIM
+            .key(self.base(kind))
+            .arg(n.min(BATCH))
+            .arg(self.config.lease.as_millis() as u64)
+            .arg(REAP)
+            .arg(u8::from(quarantined))
+            .invoke_async(&mut self.connection.clone())
+            .await?;
+        Ok(claimed
+            .into_iter()
+            .map(|(member, token, crashes, blob)| Claimed {
+                member,
+                token,
+                crashes,
+                envelope: serde_json::from_slice(&blob).map_err(|error| error.to_string()),
+            })
+            .collect())
+    }
+
+    /// Extends leases; returns those that are lost.
+    pub async fn renew(&self, kind: &str, members: &[String]) -> Result<Vec<String>, redis::RedisError> {
+        let mut lost = Vec::new();
+        for batch in members.chunks(BATCH) {
+            let mut call = RENEW.prepare_invoke();
+            call.key(self.base(kind)).arg(self.config.lease.as_millis() as u64);
+            for member in batch {
+                call.arg(member);
+            }
+            let gone: Vec<String> = call.invoke_async(&mut self.connection.clone()).await?;
+            lost.extend(gone);
+        }
+        Ok(lost)
+    }
+
+    /// Ends leases; returns how many were lost before.
+    pub async fn settle(&self, kind: &str, leases: &[(Settlement, String)]) -> Result<usize, redis::RedisError> {
+        let mut stale = 0;
+        for batch in leases.chunks(BATCH) {
+            let mut call = SETTLE.prepare_invoke();
+            call.key(self.base(kind)).arg(self.wake_channel(kind));
+            for (settlement, member) in batch {
+                call.arg(settlement.as_str()).arg(member);
+            }
+            stale += call.invoke_async::<usize>(&mut self.connection.clone()).await?;
+        }
+        Ok(stale)
+    }
+
+    /// Depth and jobs in flight.
+    pub async fn stats(&self, kind: &str) -> Result<LaneStats, redis::RedisError> {
+        let base = self.base(kind);
+        let (held, in_flight) = redis::pipe()
+            .hlen(format!("{base}:jobs"))
+            .zcard(format!("{base}:leases"))
+            .query_async(&mut self.connection.clone())
+            .await?;
+        Ok(LaneStats { held, in_flight })
+    }
+
+    /// Whether the lane still has the mark that [`Lanes::mark_rebuilt`] left: without it, Redis lost its data.
+    pub async fn is_intact(&self, kind: &str) -> Result<bool, redis::RedisError> {
+        self.connection.clone().exists(format!("{}:epoch", self.base(kind))).await
+    }
+
+    /// Notes that the lane holds every due job of the ledger.
+    pub async fn mark_rebuilt(&self, kind: &str) -> Result<(), redis::RedisError> {
+        self.connection.clone().set(format!("{}:epoch", self.base(kind)), 1).await
+    }
+
+    /// Tells api processes that these messages or searches moved on.
+    pub(super) async fn publish_progress(&self, subjects: &[uuid::Uuid]) -> Result<(), redis::RedisError> {
+        let mut pipe = redis::pipe();
+        for subject in subjects {
+            pipe.publish(self.progress_channel(), subject.simple().to_string()).ignore();
+        }
+        pipe.query_async(&mut self.connection.clone()).await
+    }
+}
+
+fn unserialisable() -> redis::RedisError {
+    (redis::ErrorKind::Client, "a job could not be serialised").into()
+}

@@ -1,0 +1,50 @@
+//! The vocabulary of outcomes: not every error means "try again".
+
+use std::time::Duration;
+
+use crate::{
+    ports::{EmbedError, IndexError},
+    store::StoreError,
+};
+
+/// Proof that a job's effect and its completion are committed; only a committed completion makes one.
+#[derive(Debug)]
+pub struct Done(pub(super) ());
+
+/// Why a job did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Something that may pass; the kind's policy says when to try again.
+    #[error("{0}")]
+    Retry(String),
+    /// As [`Failure::Retry`], and the other side said when to come back.
+    #[error("{cause} (retry after {after:?})")]
+    RetryAfter { after: Duration, cause: String },
+    /// Trying again cannot help: to the dead letters.
+    #[error("{0}")]
+    Abandon(String),
+    /// The job is finished, put off or taken over by another worker; this run changes nothing.
+    #[error("another run of the job has overtaken this one")]
+    Stale,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unreadable { .. } | StoreError::TenantMissing => Self::Abandon(error.to_string()),
+            StoreError::Constraint(_) | StoreError::Database(_) => Self::Retry(error.to_string()),
+        }
+    }
+}
+
+impl From<EmbedError> for Failure {
+    fn from(error: EmbedError) -> Self {
+        Self::Retry(error.to_string())
+    }
+}
+
+impl From<IndexError> for Failure {
+    fn from(error: IndexError) -> Self {
+        Self::Retry(error.to_string())
+    }
+}

@@ -1,0 +1,135 @@
+//! Pushes what no lane holds: jobs put off until now, pushes that were lost, and everything after Redis lost its
+//! data.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::DateTime;
+use uuid::Uuid;
+
+use super::{
+    envelope::Envelope,
+    lanes::{Lanes, Pushed},
+};
+use crate::{
+    domain::ids::JobId,
+    store::{Database, Scope, StoreError, SystemTx, jobs as ledger, jobs::JobRow},
+};
+
+/// Rows one pass reads at most.
+const BATCH: i64 = 500;
+/// When a row is looked at again whose job is running, or for which the lane had no room.
+const RUNNING_AGAIN: Duration = Duration::from_secs(5);
+const FULL_AGAIN: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("redis: {0}")]
+    Redis(#[from] redis::RedisError),
+}
+
+/// Pushes one batch of due rows; returns how many were read. Fewer than the batch size means that all are pushed.
+pub async fn pass(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<usize, RelayError> {
+    let mut tx = SystemTx::begin(database, None).await?;
+    let rows = ledger::due_for_relay(tx.connection(), BATCH).await?;
+    tx.commit().await?;
+    let read = rows.len();
+
+    let mut by_kind: HashMap<&'static str, Vec<JobRow>> = HashMap::new();
+    let mut unknown = Vec::new();
+    for row in rows {
+        match kinds.iter().find(|kind| **kind == row.kind) {
+            Some(kind) => by_kind.entry(kind).or_default().push(row),
+            None => unknown.push(row),
+        }
+    }
+    for (kind, rows) in by_kind {
+        push(database, lanes, kind, rows).await?;
+    }
+    bury_unknown(database, unknown).await?;
+    Ok(read)
+}
+
+/// Whether a pass that read this many rows may have left some.
+pub fn may_have_more(read: usize) -> bool {
+    read as i64 == BATCH
+}
+
+async fn push(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow>) -> Result<(), RelayError> {
+    let seen: Vec<_> = rows.iter().map(|row| (row.id, row.relay_at)).collect();
+    let envelopes: Vec<Envelope> = rows.into_iter().map(Envelope::relayed).collect();
+    let pushed = lanes.push(kind, &envelopes).await?;
+    let mut tx = SystemTx::begin(database, None).await?;
+    for (outcome, again_in) in
+        [(Pushed::Queued, None), (Pushed::Running, Some(RUNNING_AGAIN)), (Pushed::Full, Some(FULL_AGAIN))]
+    {
+        let rows: Vec<_> =
+            seen.iter().zip(&pushed).filter(|(_, pushed)| **pushed == outcome).map(|(row, _)| *row).collect();
+        if !rows.is_empty() {
+            ledger::set_relay(tx.connection(), &rows, again_in).await?;
+        }
+    }
+    tx.commit().await?;
+    metrics::counter!("metachat_relay_pushed_total").increment(seen.len() as u64);
+    Ok(())
+}
+
+/// Jobs of a kind that this version does not know go to the dead letters, where they can be replayed by one that
+/// does.
+async fn bury_unknown(database: &Database, rows: Vec<JobRow>) -> Result<(), RelayError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut tx = SystemTx::begin(database, None).await?;
+    for row in rows {
+        let cause = format!("unknown kind {:?}", row.kind);
+        tracing::error!(job = %row.id, cause, "job buried");
+        ledger::bury(tx.connection(), row.id, i64::MAX, &cause).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Fills the lanes that lost their data from the ledger; returns the jobs pushed.
+///
+/// The mark is set last: a crash half-way starts the walk again, and pushes of jobs that are held change nothing.
+pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<usize, RelayError> {
+    let mut pushed = 0;
+    for kind in kinds {
+        if lanes.is_intact(kind).await? {
+            continue;
+        }
+        let mut after = (DateTime::UNIX_EPOCH, JobId::from_uuid(Uuid::nil()));
+        // Ends: the position only grows, and jobs due later than this moment's clock are not read.
+        loop {
+            let mut tx = SystemTx::begin(database, None).await?;
+            let rows = ledger::due_after(tx.connection(), kind, after, BATCH).await?;
+            tx.commit().await?;
+            let Some(last) = rows.last() else { break };
+            after = (last.run_at, last.id);
+            let full = !may_have_more(rows.len());
+            pushed += rows.len();
+            refill(database, lanes, kind, rows).await?;
+            if full {
+                break;
+            }
+        }
+        lanes.mark_rebuilt(kind).await?;
+    }
+    Ok(pushed)
+}
+
+/// Pushes rows; those the lane has no room for are left to later passes.
+async fn refill(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow>) -> Result<(), RelayError> {
+    let ids: Vec<JobId> = rows.iter().map(|row| row.id).collect();
+    let envelopes: Vec<Envelope> = rows.into_iter().map(Envelope::relayed).collect();
+    let pushed = lanes.push(kind, &envelopes).await?;
+    let left: Vec<JobId> =
+        ids.into_iter().zip(pushed).filter(|(_, pushed)| *pushed == Pushed::Full).map(|(id, _)| id).collect();
+    if !left.is_empty() {
+        let mut tx = SystemTx::begin(database, None).await?;
+        ledger::relay_later(tx.connection(), &left, FULL_AGAIN).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}

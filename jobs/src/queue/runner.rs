@@ -1,0 +1,196 @@
+//! Runs a claimed job and turns its outcome into what the ledger and the lane hear.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use chrono::Utc;
+use futures::{FutureExt, future::BoxFuture};
+use tracing::Instrument;
+
+use super::{
+    backend::{Delivery, Lease},
+    context::{JobContext, Runtime},
+    envelope::Envelope,
+    job::Job,
+    outcome::Failure,
+};
+use crate::store::{Scope, StoreError, SystemTx, jobs as ledger};
+
+/// Workers a job may cost before it is dead.
+const MAX_CRASHES: u32 = 3;
+/// Tries to note an outcome while Postgres is away, and the wait before the first further one (doubling).
+const NOTE_TRIES: u32 = 6;
+const NOTE_BACKOFF: Duration = Duration::from_millis(200);
+
+/// Runs one delivery of kind `J` to its end. Never fails: what goes wrong is the job's outcome.
+///
+/// Boxed: the compiler cannot see through the nested futures that this one may move between threads.
+pub fn run<J: Job>(delivery: Delivery, runtime: Runtime) -> BoxFuture<'static, ()> {
+    run_delivery::<J>(delivery, runtime).boxed()
+}
+
+async fn run_delivery<J: Job>(delivery: Delivery, runtime: Runtime) {
+    let Delivery { envelope, crashes, lease } = delivery;
+    let envelope = match envelope {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            // Written by a version with another envelope: the ledger's row is pushed again by the relay.
+            tracing::error!(kind = J::KIND, error, "undecodable envelope dropped");
+            return lease.finish();
+        }
+    };
+    let span = tracing::info_span!(
+        "job",
+        kind = J::KIND,
+        job = %envelope.id,
+        tenant = envelope.tenant.map(tracing::field::display),
+        attempt = envelope.attempt + 1,
+        traceparent = envelope.traceparent,
+    );
+    let lost = lease.lost().clone();
+    tokio::select! {
+        biased;
+        () = lost.cancelled() => count::<J>("lease_lost"),
+        told = run_leased::<J>(envelope, crashes, &lease, runtime).instrument(span) => match told {
+            Some(()) => lease.finish(),
+            // Dropping the lease puts the job back: the ledger still says what it said before this run.
+            None => count::<J>("released"),
+        },
+    }
+}
+
+/// Returns `None` when the ledger could not be told what became of the run.
+async fn run_leased<J: Job>(envelope: Envelope, crashes: u32, lease: &Lease, runtime: Runtime) -> Option<()> {
+    let started = Instant::now();
+    let waited = (Utc::now() - envelope.due_at).to_std().unwrap_or_default();
+    let mut context = JobContext { runtime, envelope, token: lease.token(), started_at: Utc::now() };
+    if !still_ours(&mut context, crashes).await? {
+        count::<J>("stale");
+        return Some(());
+    }
+    metrics::histogram!("metachat_job_wait_seconds", "kind" => J::KIND).record(waited.as_secs_f64());
+
+    let outcome = attempt::<J>(&context, crashes).await;
+    metrics::histogram!("metachat_job_run_seconds", "kind" => J::KIND).record(started.elapsed().as_secs_f64());
+    match outcome {
+        Ok(()) => count::<J>("done"),
+        Err((_, Failure::Stale)) => count::<J>("stale"),
+        Err((job, failure)) => settle_failure(&context, job, failure).await?,
+    }
+    Some(())
+}
+
+/// Whether the ledger still wants this run. Asked only when something may have happened since the push: the
+/// relay pushed it, or a worker was lost with it.
+async fn still_ours(context: &mut JobContext, crashes: u32) -> Option<bool> {
+    if crashes == 0 && !context.envelope.relayed {
+        return Some(true);
+    }
+    let Envelope { id, attempt, .. } = context.envelope;
+    let (database, token) = (&context.runtime.database, context.token);
+    let wanted = noted(|| {
+        async move {
+            let mut tx = SystemTx::begin(database, None).await?;
+            let attempt = if crashes > 0 {
+                ledger::take_over(tx.connection(), id, token).await?
+            } else {
+                ledger::is_due(tx.connection(), id, attempt).await?.then_some(attempt)
+            };
+            tx.commit().await?;
+            Ok(attempt)
+        }
+        .boxed()
+    })
+    .await?;
+    if let Some(attempt) = wanted {
+        context.envelope.attempt = attempt;
+    }
+    Some(wanted.is_some())
+}
+
+/// One run: decodes the payload, bounds the time, catches a panic.
+async fn attempt<J: Job>(context: &JobContext, crashes: u32) -> Result<(), (Option<J>, Failure)> {
+    let job: J = serde_json::from_value(context.envelope.payload.clone())
+        .map_err(|error| (None, Failure::Abandon(format!("undecodable payload: {error}"))))?;
+    if crashes >= MAX_CRASHES {
+        let cause = format!("{crashes} workers were lost while they ran it");
+        return Err((Some(job), Failure::Abandon(cause)));
+    }
+    if context.attempt() > J::RETRY.attempts {
+        let cause = format!("{} of {} runs failed; the last worker was lost", context.attempt() - 1, J::RETRY.attempts);
+        return Err((Some(job), Failure::Abandon(cause)));
+    }
+    let run = AssertUnwindSafe(job.run(context)).catch_unwind();
+    let failure = match tokio::time::timeout(J::TIMEOUT, run).await {
+        Ok(Ok(Ok(_done))) => return Ok(()),
+        Ok(Ok(Err(failure))) => failure,
+        Ok(Err(panic)) => Failure::Retry(format!("panicked: {}", panic_message(&*panic))),
+        Err(_) => Failure::Retry(format!("did not finish within {:?}", J::TIMEOUT)),
+    };
+    Err((Some(job), failure))
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// Puts the job off or buries it.
+async fn settle_failure<J: Job>(context: &JobContext, job: Option<J>, failure: Failure) -> Option<()> {
+    let cause = failure.to_string();
+    let spent = context.attempt() >= J::RETRY.attempts;
+    let delay = match failure {
+        Failure::Retry(_) if !spent => Some(J::RETRY.delay(context.attempt())),
+        Failure::RetryAfter { after, .. } if !spent => Some(after.min(J::RETRY.cap)),
+        _ => None,
+    };
+    let Some(delay) = delay else {
+        tracing::error!(cause, "job gave up");
+        count::<J>("dead");
+        return noted(|| bury(context, job.as_ref(), &cause).boxed()).await;
+    };
+    tracing::warn!(cause, ?delay, "job failed, will run again");
+    count::<J>("retry");
+    noted(|| put_off(context, delay, &cause).boxed()).await
+}
+
+async fn put_off(context: &JobContext, delay: Duration, cause: &str) -> Result<(), StoreError> {
+    let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
+    ledger::retry(tx.connection(), context.envelope.id, context.token, delay, cause).await?;
+    tx.commit().await
+}
+
+async fn bury<J: Job>(context: &JobContext, job: Option<&J>, cause: &str) -> Result<(), StoreError> {
+    let Some(job) = job else {
+        let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
+        ledger::bury(tx.connection(), context.envelope.id, context.token, cause).await?;
+        return tx.commit().await;
+    };
+    let Some(mut burial) = context.bury::<J::Scope>(cause).await? else { return Ok(()) };
+    job.give_up(&mut burial, cause).await?;
+    burial.commit_burial().await
+}
+
+/// Tries to note something in the ledger while Postgres may be away; `None` when it stays away.
+async fn noted<'a, T>(note: impl Fn() -> BoxFuture<'a, Result<T, StoreError>>) -> Option<T> {
+    for tried in 1..=NOTE_TRIES {
+        match note().await {
+            Ok(value) => return Some(value),
+            Err(error) if tried == NOTE_TRIES || !error.is_outage() => {
+                tracing::error!(%error, tried, "the ledger could not be told");
+                return None;
+            }
+            Err(_) => tokio::time::sleep(NOTE_BACKOFF * 2_u32.pow(tried - 1)).await,
+        }
+    }
+    None
+}
+
+fn count<J: Job>(outcome: &'static str) {
+    metrics::counter!("metachat_jobs_total", "kind" => J::KIND, "outcome" => outcome).increment(1);
+}

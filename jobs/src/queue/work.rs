@@ -1,0 +1,97 @@
+//! A transaction together with the jobs that become due when it commits.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use uuid::Uuid;
+
+use super::{dispatch::Dispatcher, envelope::Envelope, job::Job};
+use crate::{
+    domain::{
+        ids::{JobId, TenantId},
+        plan::Share,
+    },
+    store::{Database, Scope, StoreError, jobs as ledger, jobs::NewJob},
+};
+
+/// Largest payload of a job, in bytes of JSON.
+const MAX_PAYLOAD: usize = 256 * 1024;
+
+/// Effects and follow-up jobs that commit once, together, and are dispatched after that.
+pub struct Work<S: Scope> {
+    tx: S,
+    share: Share,
+    traceparent: Option<String>,
+    dispatcher: Dispatcher,
+    jobs: Vec<NewJob>,
+    progress: Vec<Uuid>,
+}
+
+impl<S: Scope> Work<S> {
+    /// Opens the transaction. `share` is the tenant's, carried by each job; `traceparent` joins them to a trace.
+    pub async fn begin(
+        database: &Database,
+        dispatcher: &Dispatcher,
+        tenant: Option<TenantId>,
+        share: Share,
+        traceparent: Option<String>,
+    ) -> Result<Self, StoreError> {
+        let tx = S::begin(database, tenant).await?;
+        Ok(Self { tx, share, traceparent, dispatcher: dispatcher.clone(), jobs: Vec::new(), progress: Vec::new() })
+    }
+
+    pub fn tx(&mut self) -> &mut S {
+        &mut self.tx
+    }
+
+    /// Adds a job that is due when the transaction commits.
+    pub fn enqueue<J: Job>(&mut self, job: &J) -> Result<(), StoreError> {
+        self.enqueue_in(job, Duration::ZERO)
+    }
+
+    /// Adds a job that is due some time after the transaction commits.
+    pub fn enqueue_in<J: Job>(&mut self, job: &J, delay: Duration) -> Result<(), StoreError> {
+        let payload = serde_json::to_value(job)?;
+        let size = payload.to_string().len();
+        if size > MAX_PAYLOAD {
+            return Err(StoreError::Unreadable { column: "jobs.payload", value: format!("{size} bytes") });
+        }
+        self.jobs.push(NewJob {
+            id: JobId::generate(),
+            tenant: job.tenant(),
+            kind: J::KIND,
+            key: job.key(),
+            payload,
+            subject: job.subject(),
+            priority: J::LANE.priority,
+            delay,
+            traceparent: self.traceparent.clone(),
+        });
+        Ok(())
+    }
+
+    /// Tells whoever waits for a message or search, once the transaction has committed.
+    pub fn progress(&mut self, subject: Uuid) {
+        if !self.progress.contains(&subject) {
+            self.progress.push(subject);
+        }
+    }
+
+    /// Writes the jobs, commits, and dispatches those that are due.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let mut jobs = std::mem::take(&mut self.jobs);
+        if !jobs.is_empty() {
+            let written = ledger::insert(self.tx.connection(), &jobs).await?;
+            jobs.retain(|job| written.contains(&job.id) && job.delay.is_zero());
+        }
+        self.tx.commit().await?;
+        let now = Utc::now();
+        for job in jobs {
+            self.dispatcher.dispatch(job.kind, Envelope::fresh(job, self.share, now));
+        }
+        for subject in self.progress {
+            self.dispatcher.progress(subject);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+//! Postgres: pools, tenant transactions and one file of SQL per aggregate.
+//!
+//! Tenant-owned rows are reached through a [`TenantTx`], which cannot be made without a tenant id; row-level
+//! security shows it that tenant's rows only. A [`SystemTx`] sees all tenants and is used by the few named
+//! functions that must: key look-up, the relay, billing.
+
+mod database;
+mod error;
+
+pub mod answers;
+pub mod api_keys;
+pub mod conversations;
+pub mod dead_jobs;
+pub mod documents;
+pub mod endpoints;
+pub mod escalations;
+pub mod events;
+pub mod idempotency;
+pub mod jobs;
+pub mod leadership;
+pub mod messages;
+pub mod searches;
+pub mod stream;
+pub mod stripe_events;
+pub mod tenants;
+pub mod timeline;
+pub mod transcript;
+pub mod usage;
+pub mod webhooks;
+
+pub use database::{Database, DatabaseConfig, Scope, SystemTx, TenantTx, migrate};
+pub use error::StoreError;

@@ -1,0 +1,164 @@
+//! Pools of the two roles, and the transactions that everything runs in.
+
+use std::{ops::DerefMut, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::StoreError;
+use crate::domain::ids::TenantId;
+
+static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// Longest wait for a free connection before the caller hears of it.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Postgres ends a statement that runs longer; every hot query takes milliseconds.
+const STATEMENT_TIMEOUT: &str = "15s";
+/// Postgres ends a transaction left open by a stalled process, so that its locks do not outlive its lease.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "15s";
+/// Connections of the system role a process needs: key look-up, relay, billing.
+const SYSTEM_CONNECTIONS: u32 = 4;
+
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// `postgres://…` of a login that may switch to the roles `metachat_app` and `metachat_system`.
+    pub url: String,
+    /// Most connections of the application role.
+    pub max_connections: u32,
+}
+
+/// A process' connections.
+#[derive(Clone)]
+pub struct Database {
+    app: PgPool,
+    system: PgPool,
+}
+
+impl Database {
+    /// Prepares the pools; connections are opened when first needed.
+    pub fn connect(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = config.url.parse::<PgConnectOptions>()?.options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ]);
+        Ok(Self {
+            app: pool(options.clone(), "set role metachat_app", config.max_connections),
+            system: pool(options, "set role metachat_system", SYSTEM_CONNECTIONS),
+        })
+    }
+
+    /// Opens a transaction that sees one tenant's rows.
+    pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
+        // One round trip; the id is typed, so the statement cannot carry anything else.
+        let begin = format!("begin; set local app.tenant_id = '{}'", tenant.uuid());
+        let tx = self.app.begin_with(sqlx::AssertSqlSafe(begin)).await?;
+        Ok(TenantTx { tenant, tx })
+    }
+
+    /// Opens a transaction that sees every tenant's rows.
+    pub async fn system(&self) -> Result<SystemTx, StoreError> {
+        Ok(SystemTx { tx: self.system.begin().await? })
+    }
+
+    /// A system connection outside the pool, for a lock held as long as the session lives.
+    pub async fn system_session(&self) -> Result<PgConnection, StoreError> {
+        let options = self.system.connect_options().as_ref().clone();
+        let mut session = options.connect().await?;
+        sqlx::query("set role metachat_system").execute(&mut session).await?;
+        Ok(session)
+    }
+
+    /// Whether Postgres answers and has the schema.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1 from jobs limit 1").execute(&self.app).await?;
+        Ok(())
+    }
+
+    /// Connections of the application role: open and idle.
+    pub fn pool_size(&self) -> (u32, usize) {
+        (self.app.size(), self.app.num_idle())
+    }
+
+    pub async fn close(&self) {
+        self.app.close().await;
+        self.system.close().await;
+    }
+}
+
+fn pool(options: PgConnectOptions, set_role: &'static str, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                sqlx::query(set_role).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+/// Brings the schema up to date, as the login role.
+pub async fn migrate(url: &str) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut owner = PgConnection::connect(url).await.map_err(sqlx::migrate::MigrateError::from)?;
+    MIGRATOR.run(&mut owner).await
+}
+
+/// A transaction that work of one kind runs in.
+#[async_trait]
+pub trait Scope: Send + Sized {
+    async fn begin(database: &Database, tenant: Option<TenantId>) -> Result<Self, StoreError>;
+    fn connection(&mut self) -> &mut PgConnection;
+    async fn commit(self) -> Result<(), StoreError>;
+}
+
+/// A transaction of the application role, confined to one tenant by row-level security.
+pub struct TenantTx {
+    tenant: TenantId,
+    tx: Transaction<'static, Postgres>,
+}
+
+impl TenantTx {
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+}
+
+#[async_trait]
+impl Scope for TenantTx {
+    async fn begin(database: &Database, tenant: Option<TenantId>) -> Result<Self, StoreError> {
+        database.tenant(tenant.ok_or(StoreError::TenantMissing)?).await
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        self.tx.deref_mut()
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+/// A transaction of the system role, which sees all tenants.
+pub struct SystemTx {
+    tx: Transaction<'static, Postgres>,
+}
+
+#[async_trait]
+impl Scope for SystemTx {
+    async fn begin(database: &Database, _: Option<TenantId>) -> Result<Self, StoreError> {
+        database.system().await
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        self.tx.deref_mut()
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.tx.commit().await?)
+    }
+}

@@ -1,0 +1,288 @@
+//! Documents, their originals and which version searches may return.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Scope, StoreError, TenantTx};
+use crate::domain::{document::Status, ids::DocumentId};
+
+#[derive(Debug, Clone)]
+pub struct NewDocument<'a> {
+    pub id: DocumentId,
+    pub name: &'a str,
+    pub content_type: &'a str,
+    pub tags: &'a [String],
+    pub language: Option<&'a str>,
+    pub bytes: &'a [u8],
+}
+
+/// Stores a document's first version; returns false when the tenant already has `limit` documents.
+pub async fn insert(tx: &mut TenantTx, document: &NewDocument<'_>, limit: i64) -> Result<bool, StoreError> {
+    let tenant = tx.tenant().uuid();
+    // Serialises a tenant's uploads until commit, so that two cannot both take the last place.
+    sqlx::query!("select id from tenants where id = $1 for no key update", tenant)
+        .fetch_one(tx.connection())
+        .await?;
+    if count(tx).await? >= limit {
+        return Ok(false);
+    }
+    sqlx::query!(
+        "insert into documents (id, tenant_id, name, content_type, tags, language, size_bytes)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        document.id.uuid(),
+        tenant,
+        document.name,
+        document.content_type,
+        document.tags,
+        document.language,
+        document.bytes.len() as i64,
+    )
+    .execute(tx.connection())
+    .await?;
+    sqlx::query!(
+        "insert into document_originals (tenant_id, document_id, version, bytes) values ($1, $2, 1, $3)",
+        tenant,
+        document.id.uuid(),
+        document.bytes,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(true)
+}
+
+/// Documents that count against the plan.
+pub async fn count(tx: &mut TenantTx) -> Result<i64, StoreError> {
+    let tenant = tx.tenant().uuid();
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from documents where tenant_id = $1 and status <> 'deleting'"#,
+        tenant
+    )
+    .fetch_one(tx.connection())
+    .await?)
+}
+
+/// A document as the embedding job needs it.
+#[derive(Debug, Clone)]
+pub struct ToEmbed {
+    pub name: String,
+    pub content_type: String,
+    pub tags: Vec<String>,
+    pub language: Option<String>,
+    pub status: Status,
+    pub version: i32,
+}
+
+pub async fn find(tx: &mut TenantTx, id: DocumentId) -> Result<Option<ToEmbed>, StoreError> {
+    let row = sqlx::query!(
+        "select name, content_type, tags, language, status, version from documents where id = $1",
+        id.uuid()
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(|row| {
+        Ok(ToEmbed {
+            name: row.name,
+            content_type: row.content_type,
+            tags: row.tags,
+            language: row.language,
+            status: Status::parse(&row.status)
+                .ok_or(StoreError::Unreadable { column: "documents.status", value: row.status })?,
+            version: row.version,
+        })
+    })
+    .transpose()
+}
+
+/// The uploaded bytes of a version.
+pub async fn original(tx: &mut TenantTx, id: DocumentId, version: i32) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select bytes from document_originals where document_id = $1 and version = $2",
+        id.uuid(),
+        version,
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// Has a failed version tried again; one that is not failed is left as it is.
+pub async fn mark_pending(tx: &mut TenantTx, id: DocumentId, version: i32) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update documents set status = 'pending', reason = null, updated_at = now()
+         where id = $1 and version = $2 and status = 'failed'",
+        id.uuid(),
+        version,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+pub async fn mark_processing(tx: &mut TenantTx, id: DocumentId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update documents set status = 'processing', updated_at = now() where id = $1 and status = 'pending'",
+        id.uuid()
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Makes a version the one that searches return; returns false when the document is being removed or has a
+/// newer version.
+pub async fn mark_ready(tx: &mut TenantTx, id: DocumentId, version: i32, chunks: i32) -> Result<bool, StoreError> {
+    let switched = sqlx::query!(
+        "update documents set status = 'ready', reason = null, ready_version = $2, chunk_count = $3, updated_at = now()
+         where id = $1 and version = $2 and status <> 'deleting'",
+        id.uuid(),
+        version,
+        chunks,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(switched.rows_affected() == 1)
+}
+
+/// Marks a version as failed; an older version that was ready stays searchable.
+pub async fn mark_failed(tx: &mut TenantTx, id: DocumentId, version: i32, reason: &str) -> Result<bool, StoreError> {
+    let failed = sqlx::query!(
+        "update documents set status = 'failed', reason = $3, updated_at = now()
+         where id = $1 and version = $2 and status <> 'deleting'",
+        id.uuid(),
+        version,
+        reason,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(failed.rows_affected() == 1)
+}
+
+/// Hides a document from searches at once; its vectors are removed by the job that follows. Returns the
+/// version that the removal is, or `None` when the tenant has no such document.
+pub async fn mark_deleting(tx: &mut TenantTx, id: DocumentId) -> Result<Option<i32>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "update documents set status = 'deleting', ready_version = null, updated_at = now(),
+           version = case when status = 'deleting' then version else version + 1 end
+         where id = $1 returning version",
+        id.uuid()
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// Removes a document's row and originals.
+pub async fn delete(tx: &mut TenantTx, id: DocumentId) -> Result<(), StoreError> {
+    sqlx::query!("delete from documents where id = $1 and status = 'deleting'", id.uuid())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Which of these documents may be shown: name and searchable version of each.
+pub async fn searchable(
+    tx: &mut TenantTx,
+    ids: &[DocumentId],
+) -> Result<HashMap<DocumentId, (String, i32)>, StoreError> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select id, name, ready_version as "version!" from documents where id = any($1) and ready_version is not null"#,
+        &ids
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|row| (DocumentId::from_uuid(row.id), (row.name, row.version))).collect())
+}
+
+/// A document as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub id: DocumentId,
+    pub name: String,
+    pub content_type: String,
+    pub tags: Vec<String>,
+    pub language: Option<String>,
+    pub status: String,
+    pub reason: Option<String>,
+    pub version: i32,
+    pub size_bytes: i64,
+    pub chunk_count: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+struct Row {
+    id: Uuid,
+    name: String,
+    content_type: String,
+    tags: Vec<String>,
+    language: Option<String>,
+    status: String,
+    reason: Option<String>,
+    version: i32,
+    size_bytes: i64,
+    chunk_count: i32,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Row> for Document {
+    fn from(row: Row) -> Self {
+        Self {
+            id: DocumentId::from_uuid(row.id),
+            name: row.name,
+            content_type: row.content_type,
+            tags: row.tags,
+            language: row.language,
+            status: row.status,
+            reason: row.reason,
+            version: row.version,
+            size_bytes: row.size_bytes,
+            chunk_count: row.chunk_count,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// A document; `None` when the tenant has none of this id or it is being removed.
+pub async fn show(tx: &mut TenantTx, id: DocumentId) -> Result<Option<Document>, StoreError> {
+    let tenant = tx.tenant().uuid();
+    let row = sqlx::query_as!(
+        Row,
+        "select id, name, content_type, tags, language, status, reason, version, size_bytes, chunk_count,
+           created_at, updated_at
+         from documents where tenant_id = $1 and id = $2 and status <> 'deleting'",
+        tenant,
+        id.uuid()
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(Document::from))
+}
+
+/// Documents, newest first, after a position; those being removed are left out.
+pub async fn list(
+    tx: &mut TenantTx,
+    status: Option<Status>,
+    after: Option<DocumentId>,
+    limit: i64,
+) -> Result<Vec<Document>, StoreError> {
+    let tenant = tx.tenant().uuid();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, name, content_type, tags, language, status, reason, version, size_bytes, chunk_count,
+           created_at, updated_at
+         from documents
+         where tenant_id = $1 and status <> 'deleting' and ($2::text is null or status = $2)
+           and ($3::uuid is null or id < $3)
+         order by id desc limit $4",
+        tenant,
+        status.map(Status::as_str),
+        after.map(DocumentId::uuid),
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(Document::from).collect())
+}

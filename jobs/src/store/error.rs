@@ -1,0 +1,46 @@
+//! What can go wrong in the store, by what the caller can do about it.
+
+/// A failed statement.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A named constraint refused the rows; each name maps to a client error.
+    #[error("constraint {0} violated")]
+    Constraint(String),
+    /// A stored value that this version cannot read.
+    #[error("unreadable value in {column}: {value}")]
+    Unreadable { column: &'static str, value: String },
+    /// A tenant-owned operation was asked for without a tenant.
+    #[error("a tenant is required")]
+    TenantMissing,
+    #[error("database: {0}")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|refused| refused.constraint()) {
+            Some(name) => Self::Constraint(name.to_owned()),
+            None => Self::Database(error),
+        }
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unreadable { column: "json", value: error.to_string() }
+    }
+}
+
+impl StoreError {
+    /// Whether the database was out of reach, so that the same statement may pass later.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+            // Class 08 is a lost connection, 57 an operator's intervention (shutdown, start-up), 53 resources.
+            Self::Database(sqlx::Error::Database(refused)) => refused
+                .code()
+                .is_some_and(|code| ["08", "57", "53"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        }
+    }
+}

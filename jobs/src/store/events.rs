@@ -1,0 +1,68 @@
+//! The outbox of events.
+
+use sqlx::PgConnection;
+
+use super::{Scope, StoreError, TenantTx};
+use crate::domain::{
+    event::{Envelope, EventType, NewEvent},
+    ids::{EventId, MessageId, TenantId},
+};
+
+/// Writes an event into the outbox. Its `emit_event` job is added by the completion that calls this.
+pub(crate) async fn insert(connection: &mut PgConnection, tenant: TenantId, event: &NewEvent) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into events (id, tenant_id, type, conversation_id, message_id, data, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        event.id.uuid(),
+        tenant.uuid(),
+        event.event_type.as_str(),
+        event.conversation.map(|id| id.uuid()),
+        event.message.map(|id| id.uuid()),
+        event.data,
+        event.id.created_at(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A stored event, as receivers get it, and the message it is about.
+pub async fn find(tx: &mut TenantTx, id: EventId) -> Result<Option<(Envelope, Option<MessageId>)>, StoreError> {
+    let row = sqlx::query!("select type, message_id, data, created_at from events where id = $1", id.uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(row.map(|row| {
+        let envelope = Envelope { id, event_type: row.r#type, timestamp: row.created_at, data: row.data };
+        (envelope, row.message_id.map(MessageId::from_uuid))
+    }))
+}
+
+/// Events, newest first, after a position.
+pub async fn list(
+    tx: &mut TenantTx,
+    event_type: Option<EventType>,
+    after: Option<EventId>,
+    limit: i64,
+) -> Result<Vec<Envelope>, StoreError> {
+    let tenant = tx.tenant().uuid();
+    let rows = sqlx::query!(
+        "select id, type, data, created_at from events
+         where tenant_id = $1 and ($2::text is null or type = $2) and ($3::uuid is null or id < $3)
+         order by id desc limit $4",
+        tenant,
+        event_type.map(EventType::as_str),
+        after.map(EventId::uuid),
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Envelope {
+            id: EventId::from_uuid(row.id),
+            event_type: row.r#type,
+            timestamp: row.created_at,
+            data: row.data,
+        })
+        .collect())
+}

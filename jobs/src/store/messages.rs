@@ -1,0 +1,281 @@
+//! Messages and the state of their answers.
+//!
+//! Every look-up by id also names `created_at`, which the id holds, so that Postgres reads one partition.
+
+use serde_json::Value;
+
+use super::{Scope, StoreError, TenantTx};
+use crate::domain::{
+    confidence::Confidence,
+    ids::{ConversationId, MessageId},
+    message::{Failure, Role, Status, Turn},
+    retrieval::Source,
+};
+
+/// The newest messages before a question that a completion sees.
+pub const HISTORY: i64 = 20;
+
+#[derive(Debug, Clone)]
+pub struct NewCustomerMessage<'a> {
+    pub id: MessageId,
+    pub conversation: ConversationId,
+    pub seq: i32,
+    pub text: &'a str,
+    pub metadata: Option<&'a Value>,
+    pub callback_url: Option<&'a str>,
+}
+
+pub async fn insert_customer(tx: &mut TenantTx, message: &NewCustomerMessage<'_>) -> Result<(), StoreError> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query!(
+        "insert into messages (id, created_at, tenant_id, conversation_id, seq, role, text, metadata, callback_url, status)
+         values ($1, $2, $3, $4, $5, 'customer', $6, $7, $8, 'queued')",
+        message.id.uuid(),
+        message.id.created_at(),
+        tenant,
+        message.conversation.uuid(),
+        message.seq,
+        message.text,
+        message.metadata,
+        message.callback_url,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Adds the assistant's line to the transcript.
+pub async fn insert_reply(
+    tx: &mut TenantTx,
+    id: MessageId,
+    conversation: ConversationId,
+    seq: i32,
+    reply_to: MessageId,
+    text: &str,
+) -> Result<(), StoreError> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query!(
+        "insert into messages (id, created_at, tenant_id, conversation_id, seq, role, text, reply_to)
+         values ($1, $2, $3, $4, $5, 'assistant', $6, $7)",
+        id.uuid(),
+        id.created_at(),
+        tenant,
+        conversation.uuid(),
+        seq,
+        text,
+        reply_to.uuid(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// A customer's message as the pipeline needs it.
+#[derive(Debug, Clone)]
+pub struct InPipeline {
+    pub id: MessageId,
+    pub conversation: ConversationId,
+    pub seq: i32,
+    pub text: String,
+    pub status: Status,
+    pub epoch: i32,
+    pub sources: Vec<Source>,
+    pub draft: Option<String>,
+    pub confidence: Option<Confidence>,
+}
+
+/// A customer's message; `None` when the tenant has no such message.
+pub async fn find(tx: &mut TenantTx, id: MessageId) -> Result<Option<InPipeline>, StoreError> {
+    let row = sqlx::query!(
+        r#"select conversation_id, seq, text, status as "status!", epoch, sources, draft, confidence
+           from messages where id = $1 and created_at = $2 and role = 'customer'"#,
+        id.uuid(),
+        id.created_at(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(|row| {
+        Ok(InPipeline {
+            id,
+            conversation: ConversationId::from_uuid(row.conversation_id),
+            seq: row.seq,
+            text: row.text,
+            status: status(row.status)?,
+            epoch: row.epoch,
+            sources: row.sources.map(serde_json::from_value).transpose()?.unwrap_or_default(),
+            draft: row.draft,
+            confidence: row.confidence.map(serde_json::from_value).transpose()?,
+        })
+    })
+    .transpose()
+}
+
+pub(super) fn status(text: String) -> Result<Status, StoreError> {
+    Status::parse(&text).ok_or(StoreError::Unreadable { column: "messages.status", value: text })
+}
+
+/// The newest [`HISTORY`] lines that precede a message, oldest first. Later questions of the customer are
+/// left out; answers given meanwhile are not.
+pub async fn history(
+    tx: &mut TenantTx,
+    conversation: ConversationId,
+    before_seq: i32,
+) -> Result<Vec<Turn>, StoreError> {
+    let rows = sqlx::query!(
+        "select role, text from messages
+         where conversation_id = $1 and (seq < $2 or role <> 'customer')
+         order by seq desc limit $3",
+        conversation.uuid(),
+        before_seq,
+        HISTORY,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter()
+        .rev()
+        .map(|row| {
+            let role = Role::parse(&row.role)
+                .ok_or(StoreError::Unreadable { column: "messages.role", value: row.role })?;
+            Ok(Turn { role, text: row.text })
+        })
+        .collect()
+}
+
+/// Notes that a message was ingested; from now on it may be given the turn.
+pub async fn mark_ingested(tx: &mut TenantTx, id: MessageId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update messages set ingested_at = clock_timestamp() where id = $1 and created_at = $2",
+        id.uuid(),
+        id.created_at(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// The oldest message of a conversation that waits for its turn, and whether it was ingested.
+pub async fn next_queued(
+    tx: &mut TenantTx,
+    conversation: ConversationId,
+) -> Result<Option<(MessageId, bool)>, StoreError> {
+    let row = sqlx::query!(
+        r#"select id, ingested_at is not null as "ingested!" from messages
+           where conversation_id = $1 and status = 'queued' order by seq limit 1"#,
+        conversation.uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| (MessageId::from_uuid(row.id), row.ingested)))
+}
+
+/// Begins a message's turn under the conversation's epoch of this moment.
+pub async fn begin_turn(tx: &mut TenantTx, id: MessageId, epoch: i32) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update messages set status = 'retrieving', epoch = $3, turn_at = clock_timestamp()
+         where id = $1 and created_at = $2",
+        id.uuid(),
+        id.created_at(),
+        epoch,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Saves what retrieval found and moves on to completing.
+pub async fn save_sources(
+    tx: &mut TenantTx,
+    id: MessageId,
+    sources: &[Source],
+    retrieval: &Value,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update messages set status = 'completing', sources = $3, retrieval = $4, retrieved_at = clock_timestamp()
+         where id = $1 and created_at = $2",
+        id.uuid(),
+        id.created_at(),
+        serde_json::to_value(sources)?,
+        retrieval,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// What a completion cost.
+#[derive(Debug, Clone)]
+pub struct CompletionRecord<'a> {
+    pub draft: &'a str,
+    pub model: &'a str,
+    pub prompt_tokens: i32,
+    pub completion_tokens: i32,
+    pub cost_microusd: i64,
+}
+
+/// Saves the draft and moves on to scoring.
+pub async fn save_draft(tx: &mut TenantTx, id: MessageId, record: &CompletionRecord<'_>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update messages set status = 'scoring', draft = $3, model = $4, prompt_tokens = $5,
+           completion_tokens = $6, cost_microusd = $7, completed_at = clock_timestamp()
+         where id = $1 and created_at = $2",
+        id.uuid(),
+        id.created_at(),
+        record.draft,
+        record.model,
+        record.prompt_tokens,
+        record.completion_tokens,
+        record.cost_microusd,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Saves the verdict without ending the message, before it is escalated.
+pub async fn save_confidence(tx: &mut TenantTx, id: MessageId, confidence: &Confidence) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update messages set confidence = $3 where id = $1 and created_at = $2",
+        id.uuid(),
+        id.created_at(),
+        serde_json::to_value(confidence)?,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// A message's end.
+#[derive(Debug, Clone, Copy)]
+pub struct End<'a> {
+    pub status: Status,
+    /// What the customer is told, if anything.
+    pub reply: Option<&'a str>,
+    /// Replaces the verdict saved before, if any.
+    pub confidence: Option<&'a Confidence>,
+    pub error: Option<&'a Failure>,
+}
+
+impl End<'_> {
+    pub const fn of(status: Status) -> Self {
+        Self { status, reply: None, confidence: None, error: None }
+    }
+}
+
+/// Ends a message that has not ended yet; returns whether it was this call that did.
+pub async fn finish(tx: &mut TenantTx, id: MessageId, end: &End<'_>) -> Result<bool, StoreError> {
+    debug_assert!(end.status.is_final());
+    let ended = sqlx::query!(
+        "update messages set status = $3, answer = $4, confidence = coalesce($5, confidence), error = $6,
+           finished_at = clock_timestamp()
+         where id = $1 and created_at = $2 and status in ('queued', 'retrieving', 'completing', 'scoring')",
+        id.uuid(),
+        id.created_at(),
+        end.status.as_str(),
+        end.reply,
+        end.confidence.map(serde_json::to_value).transpose()?,
+        end.error.map(serde_json::to_value).transpose()?,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(ended.rows_affected() == 1)
+}

@@ -1,0 +1,76 @@
+//! Searches made through the API: asked by a request, answered by a retrieve job.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Scope, StoreError, TenantTx};
+use crate::domain::ids::{DocumentId, SearchId};
+
+/// What a search restricts itself to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Parameters {
+    pub limit: usize,
+    pub documents: Vec<DocumentId>,
+    pub tags: Vec<String>,
+}
+
+pub async fn insert(
+    tx: &mut TenantTx,
+    id: SearchId,
+    query: &str,
+    parameters: &Parameters,
+) -> Result<(), StoreError> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query!(
+        "insert into searches (id, tenant_id, query, parameters) values ($1, $2, $3, $4)",
+        id.uuid(),
+        tenant,
+        query,
+        serde_json::to_value(parameters)?,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// The question and its parameters; `None` when it is gone.
+pub async fn find(tx: &mut TenantTx, id: SearchId) -> Result<Option<(String, Parameters)>, StoreError> {
+    let row = sqlx::query!("select query, parameters from searches where id = $1", id.uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    row.map(|row| Ok((row.query, serde_json::from_value(row.parameters)?))).transpose()
+}
+
+/// A search's end.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    Found(Value),
+    Failed(String),
+}
+
+pub async fn finish(tx: &mut TenantTx, id: SearchId, outcome: &Outcome) -> Result<(), StoreError> {
+    let (results, error) = match outcome {
+        Outcome::Found(results) => (Some(results), None),
+        Outcome::Failed(error) => (None, Some(error.as_str())),
+    };
+    sqlx::query!(
+        "update searches set results = $2, error = $3, finished_at = clock_timestamp() where id = $1",
+        id.uuid(),
+        results,
+        error,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// How a search ended; `None` while it has not.
+pub async fn outcome(tx: &mut TenantTx, id: SearchId) -> Result<Option<Outcome>, StoreError> {
+    let row = sqlx::query!("select results, error from searches where id = $1 and finished_at is not null", id.uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(row.map(|row| match row.error {
+        Some(error) => Outcome::Failed(error),
+        None => Outcome::Found(row.results.unwrap_or(Value::Null)),
+    }))
+}

@@ -1,0 +1,14 @@
+//! Everything that looks at the product from outside: the demonstration, the open-loop load generator, and the fake model
+//! and webhook servers.
+//!
+//! It speaks HTTP only, so that what it shows and measures is what a customer would see.
+
+pub mod client;
+pub mod demo;
+pub mod fake_model;
+pub mod receiver;
+pub mod samples;
+pub mod steady;
+
+mod duration;
+mod server;

@@ -1,0 +1,81 @@
+-- Unfinished jobs: the truth that the lanes in Redis are rebuilt from. tenant_id is null for the platform's own.
+--
+-- A row is written in the transaction that causes the job and removed in the one that commits its effect.
+-- In between it is touched only when something went wrong, or when it waited longer than the relay's grace.
+create table jobs (
+  id uuid primary key,
+  tenant_id uuid references tenants on delete cascade,
+  kind text not null,
+  key text not null,
+  payload jsonb not null,
+  -- The message, document … the job works on; joins the timeline.
+  subject uuid,
+  priority smallint not null default 5,
+  run_at timestamptz not null,
+  -- When the relay should push the row unless it is finished by then; infinity once the lane is known to hold it.
+  relay_at timestamptz not null,
+  attempt integer not null default 0,
+  -- Highest lease token that reported a failure: a worker with an older lease cannot finish the job any more.
+  fence bigint not null default 0,
+  last_error text,
+  traceparent text,
+  created_at timestamptz not null default now(),
+  constraint jobs_kind_key_unique unique (kind, key)
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+create index jobs_relay_idx on jobs (relay_at) where relay_at < 'infinity';
+create index jobs_kind_run_at_idx on jobs (kind, run_at);
+create index jobs_tenant_idx on jobs (tenant_id, subject);
+call isolate_tenant('jobs');
+
+create table job_history (
+  id uuid not null,
+  tenant_id uuid,
+  kind text not null,
+  key text not null,
+  subject uuid,
+  attempt integer not null,
+  outcome text not null,
+  created_at timestamptz not null,
+  run_at timestamptz not null,
+  started_at timestamptz not null,
+  finished_at timestamptz not null default clock_timestamp(),
+  primary key (id, finished_at),
+  constraint job_history_tenant_fk foreign key (tenant_id) references tenants on delete cascade,
+  constraint job_history_outcome_known check (outcome in ('done', 'cancelled'))
+) partition by range (finished_at);
+create index job_history_tenant_idx on job_history (tenant_id, subject);
+create table job_history_default partition of job_history default;
+
+-- Creates the daily partitions of job_history from `first` on; existing ones are left alone.
+create procedure create_job_history_partitions(first date, days integer)
+language plpgsql
+as $$
+begin
+  for ahead in 0 .. days - 1 loop
+    execute format(
+      'create table if not exists %I partition of job_history for values from (%L) to (%L)',
+      'job_history_' || to_char(first + ahead, 'YYYY_MM_DD'), (first + ahead) || ' 00:00:00+00',
+      (first + ahead + 1) || ' 00:00:00+00');
+  end loop;
+end $$;
+call create_job_history_partitions(current_date, 14);
+call isolate_tenant('job_history');
+
+-- Jobs that gave up, with their cause, until somebody replays them.
+create table dead_jobs (
+  id uuid primary key,
+  tenant_id uuid references tenants on delete cascade,
+  kind text not null,
+  key text not null,
+  payload jsonb not null,
+  subject uuid,
+  priority smallint not null,
+  attempt integer not null,
+  cause text not null,
+  traceparent text,
+  created_at timestamptz not null,
+  died_at timestamptz not null default now()
+);
+create index dead_jobs_tenant_idx on dead_jobs (tenant_id, id desc);
+create index dead_jobs_kind_idx on dead_jobs (kind, died_at);
+call isolate_tenant('dead_jobs');

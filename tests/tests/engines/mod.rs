@@ -1,0 +1,32 @@
+//! The worker's engines against the real libraries: ONNX Runtime, LanceDB, child processes, sockets.
+//!
+//! `EMBEDDING_MODEL_DIR` and `ORT_DYLIB_PATH` are set by `make test`, which builds the worker binary first.
+
+mod embedder;
+mod index;
+mod language_model;
+mod reader;
+mod webhook_sender;
+
+use std::path::PathBuf;
+
+use worker::engines::embedder::{EmbedderConfig, OnnxEmbedder};
+
+fn model_dir() -> PathBuf {
+    std::env::var_os("EMBEDDING_MODEL_DIR")
+        .expect("EMBEDDING_MODEL_DIR; run `make test`")
+        .into()
+}
+
+async fn connect_embedder() -> OnnxEmbedder {
+    let config = EmbedderConfig {
+        embedding_model_dir: model_dir(),
+        embedding_sessions: 1,
+        embedding_intra_threads: 1,
+    };
+    OnnxEmbedder::connect(&config).await.expect("the embedding model loads")
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

@@ -1,0 +1,207 @@
+//! The lanes' scripts against a real Redis: fairness, caps, fences, crashes.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::Utc;
+use jobs::{
+    domain::{
+        ids::{JobId, TenantId},
+        plan::Share,
+    },
+    queue::{
+        Envelope, Lanes, LanesConfig,
+        lanes::{Claimed, Pushed, Settlement},
+    },
+};
+use serde_json::json;
+use tests::setting;
+use uuid::Uuid;
+
+const KIND: &str = "retrieve";
+
+fn lanes(lease: Duration) -> Lanes {
+    let prefix = format!("test-{}", Uuid::now_v7().simple());
+    Lanes::connect(LanesConfig { url: setting("TEST_REDIS_URL"), prefix, lease }).unwrap()
+}
+
+fn job(tenant: TenantId, share: Share) -> Envelope {
+    Envelope {
+        id: JobId::generate(),
+        tenant: Some(tenant),
+        share,
+        priority: 5,
+        subject: None,
+        payload: json!({}),
+        attempt: 0,
+        relayed: false,
+        due_at: Utc::now(),
+        traceparent: None,
+    }
+}
+
+const FREE: Share = Share { weight: 1, in_flight: 1000 };
+
+async fn push(lanes: &Lanes, jobs: &[Envelope]) {
+    assert!(lanes.push(KIND, jobs).await.unwrap().iter().all(|pushed| *pushed == Pushed::Queued));
+}
+
+fn id(claimed: &Claimed) -> JobId {
+    claimed.envelope.as_ref().unwrap().id
+}
+
+async fn finish(lanes: &Lanes, claimed: Vec<Claimed>) -> usize {
+    let leases: Vec<_> = claimed.into_iter().map(|claimed| (Settlement::Finish, claimed.member)).collect();
+    lanes.settle(KIND, &leases).await.unwrap()
+}
+
+#[tokio::test]
+async fn under_saturation_throughput_follows_the_weights() {
+    let lanes = lanes(Duration::from_secs(30));
+    let (light, heavy) = (TenantId::generate(), TenantId::generate());
+    for _ in 0..4 {
+        push(&lanes, &(0..200).map(|_| job(light, FREE)).collect::<Vec<_>>()).await;
+        push(&lanes, &(0..200).map(|_| job(heavy, Share { weight: 3, ..FREE })).collect::<Vec<_>>()).await;
+    }
+    let mut served: HashMap<TenantId, usize> = HashMap::new();
+    for _ in 0..40 {
+        let claimed = lanes.claim(KIND, 10, false).await.unwrap();
+        for job in &claimed {
+            *served.entry(job.envelope.as_ref().unwrap().tenant.unwrap()).or_default() += 1;
+        }
+        finish(&lanes, claimed).await;
+    }
+    let (light, heavy) = (served[&light], served[&heavy]);
+    assert_eq!(light + heavy, 400);
+    assert!((heavy as f64 / light as f64 - 3.0).abs() < 0.3, "{heavy}:{light}");
+}
+
+#[tokio::test]
+async fn a_tenant_that_comes_late_is_served_next() {
+    let lanes = lanes(Duration::from_secs(30));
+    let (noisy, small) = (TenantId::generate(), TenantId::generate());
+    push(&lanes, &(0..500).map(|_| job(noisy, FREE)).collect::<Vec<_>>()).await;
+    for _ in 0..20 {
+        let claimed = lanes.claim(KIND, 10, false).await.unwrap();
+        finish(&lanes, claimed).await;
+    }
+    let late = job(small, FREE);
+    push(&lanes, std::slice::from_ref(&late)).await;
+    let next: Vec<_> = lanes.claim(KIND, 2, false).await.unwrap().iter().map(id).collect();
+    assert!(next.contains(&late.id), "the backlog of another tenant went first");
+}
+
+#[tokio::test]
+async fn a_tenant_stays_below_its_cap_and_others_use_the_rest() {
+    let lanes = lanes(Duration::from_secs(30));
+    let (capped, other) = (TenantId::generate(), TenantId::generate());
+    let share = Share { weight: 100, in_flight: 3 };
+    push(&lanes, &(0..20).map(|_| job(capped, share)).collect::<Vec<_>>()).await;
+    push(&lanes, &(0..20).map(|_| job(other, FREE)).collect::<Vec<_>>()).await;
+    let first = lanes.claim(KIND, 20, false).await.unwrap();
+    let of = |claimed: &[Claimed], tenant| {
+        claimed.iter().filter(|job| job.envelope.as_ref().unwrap().tenant == Some(tenant)).count()
+    };
+    assert_eq!((of(&first, capped), of(&first, other)), (3, 17));
+    finish(&lanes, first).await;
+    let second = lanes.claim(KIND, 20, false).await.unwrap();
+    assert_eq!((of(&second, capped), of(&second, other)), (3, 3));
+}
+
+#[tokio::test]
+async fn a_job_that_is_held_is_not_added_again() {
+    let lanes = lanes(Duration::from_secs(30));
+    let held = job(TenantId::generate(), FREE);
+    for _ in 0..3 {
+        push(&lanes, std::slice::from_ref(&held)).await;
+    }
+    let claimed = lanes.claim(KIND, 10, false).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(lanes.push(KIND, std::slice::from_ref(&held)).await.unwrap(), [Pushed::Running]);
+    assert_eq!(finish(&lanes, claimed).await, 0);
+    assert!(lanes.claim(KIND, 10, false).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn smaller_priorities_go_first_and_a_released_job_keeps_its_place() {
+    let lanes = lanes(Duration::from_secs(30));
+    let tenant = TenantId::generate();
+    let ordinary = [job(tenant, FREE), job(tenant, FREE)];
+    let urgent = Envelope { priority: 1, ..job(tenant, FREE) };
+    push(&lanes, &ordinary).await;
+    push(&lanes, std::slice::from_ref(&urgent)).await;
+    let first = lanes.claim(KIND, 2, false).await.unwrap();
+    assert_eq!(first.iter().map(id).collect::<Vec<_>>(), [urgent.id, ordinary[0].id]);
+    let back = vec![(Settlement::Release, first[1].member.clone())];
+    lanes.settle(KIND, &back).await.unwrap();
+    let next: Vec<_> = lanes.claim(KIND, 2, false).await.unwrap().iter().map(id).collect();
+    assert_eq!(next, [ordinary[0].id, ordinary[1].id]);
+}
+
+#[tokio::test]
+async fn a_late_worker_can_neither_renew_nor_settle() {
+    let lanes = lanes(Duration::from_millis(100));
+    push(&lanes, &[job(TenantId::generate(), FREE)]).await;
+    let late = lanes.claim(KIND, 1, false).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let current = lanes.claim(KIND, 1, false).await.unwrap();
+    assert_eq!(current.len(), 1, "the expired lease was reaped");
+    assert_eq!(current[0].crashes, 1);
+    assert!(current[0].token > late[0].token);
+    let member = late[0].member.clone();
+    assert_eq!(lanes.renew(KIND, std::slice::from_ref(&member)).await.unwrap(), [member]);
+    assert_eq!(finish(&lanes, late).await, 1, "counted as stale");
+    assert_eq!(lanes.stats(KIND).await.unwrap().held, 1, "the current lease still holds the job");
+    assert_eq!(finish(&lanes, current).await, 0);
+}
+
+#[tokio::test]
+async fn a_job_that_crashes_twice_is_quarantined_and_its_neighbours_go_on() {
+    let lanes = lanes(Duration::from_millis(50));
+    let tenant = TenantId::generate();
+    let poison = job(tenant, FREE);
+    push(&lanes, std::slice::from_ref(&poison)).await;
+    for crashes in 0..2 {
+        let claimed = lanes.claim(KIND, 1, false).await.unwrap();
+        assert_eq!(claimed[0].crashes, crashes);
+        tokio::time::sleep(Duration::from_millis(80)).await;
+    }
+    let neighbour = job(tenant, FREE);
+    push(&lanes, std::slice::from_ref(&neighbour)).await;
+    let claimed = lanes.claim(KIND, 10, false).await.unwrap();
+    assert_eq!(claimed.iter().map(id).collect::<Vec<_>>(), [neighbour.id]);
+    finish(&lanes, claimed).await;
+    let suspect = lanes.claim(KIND, 10, true).await.unwrap();
+    assert_eq!((id(&suspect[0]), suspect[0].crashes), (poison.id, 2));
+}
+
+#[tokio::test]
+async fn a_tenants_window_is_bounded() {
+    let lanes = lanes(Duration::from_secs(30));
+    let tenant = TenantId::generate();
+    let many: Vec<_> = (0..2_100).map(|_| job(tenant, FREE)).collect();
+    let pushed = lanes.push(KIND, &many).await.unwrap();
+    assert_eq!(pushed.iter().filter(|pushed| **pushed == Pushed::Queued).count(), 2_000);
+    assert_eq!(lanes.push(KIND, &[job(TenantId::generate(), FREE)]).await.unwrap(), [Pushed::Queued]);
+}
+
+#[tokio::test]
+async fn finished_jobs_leave_nothing_behind() {
+    let lanes = lanes(Duration::from_secs(30));
+    for _ in 0..5 {
+        let tenants: Vec<_> = (0..20).map(|_| job(TenantId::generate(), FREE)).collect();
+        push(&lanes, &tenants).await;
+    }
+    loop {
+        let claimed = lanes.claim(KIND, 50, false).await.unwrap();
+        if claimed.is_empty() {
+            break;
+        }
+        finish(&lanes, claimed).await;
+    }
+    let client = redis::Client::open(setting("TEST_REDIS_URL")).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let pattern = format!("{}:*", lanes.config().prefix);
+    let mut keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
+    keys.retain(|key| !key.ends_with(":seq") && !key.ends_with(":token"));
+    assert!(keys.is_empty(), "{keys:?}");
+}

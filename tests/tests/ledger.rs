@@ -1,0 +1,209 @@
+//! The ledger against a real Postgres: effects once, fences, retries, the relay and a wiped Redis.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use jobs::{
+    domain::ids::{JobId, TenantId},
+    queue::{
+        Lanes, LanesConfig,
+        lanes::Settlement,
+        relay,
+    },
+    store::{Database, Scope, SystemTx, jobs as ledger},
+};
+use serde_json::json;
+use tests::{PrivateRedis, TestDatabase, setting};
+use uuid::Uuid;
+
+const KIND: &str = "retrieve";
+
+fn row(key: &str) -> ledger::NewJob {
+    ledger::NewJob {
+        id: JobId::generate(),
+        tenant: None,
+        kind: KIND,
+        key: key.to_owned(),
+        payload: json!({ "n": 1 }),
+        subject: None,
+        priority: 5,
+        delay: Duration::ZERO,
+        traceparent: None,
+    }
+}
+
+async fn insert(database: &Database, jobs: &[ledger::NewJob]) -> Vec<JobId> {
+    let mut tx = SystemTx::begin(database, None).await.unwrap();
+    let written = ledger::insert(tx.connection(), jobs).await.unwrap();
+    tx.commit().await.unwrap();
+    written
+}
+
+fn lanes(url: String) -> Lanes {
+    let prefix = format!("test-{}", Uuid::now_v7().simple());
+    Lanes::connect(LanesConfig { url, prefix, lease: Duration::from_secs(30) }).unwrap()
+}
+
+#[tokio::test]
+async fn a_kind_and_key_wait_once() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let (first, second) = (row("a"), row("a"));
+    assert_eq!(insert(&database, &[first.clone()]).await, [first.id]);
+    assert!(insert(&database, &[second]).await.is_empty());
+    assert_eq!(test.count("select count(*) from jobs").await, 1);
+}
+
+#[tokio::test]
+async fn of_two_runs_one_completes() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let job = row("a");
+    insert(&database, std::slice::from_ref(&job)).await;
+    let complete = async |token| {
+        let mut tx = SystemTx::begin(&database, None).await.unwrap();
+        let ours =
+            ledger::complete(tx.connection(), job.id, token, Utc::now(), ledger::Outcome::Done).await.unwrap();
+        tx.commit().await.unwrap();
+        ours
+    };
+    let (one, other) = tokio::join!(complete(1), complete(1));
+    assert!(one ^ other, "{one} {other}");
+    assert_eq!(test.count("select count(*) from jobs").await, 0);
+    assert_eq!(test.count("select count(*) from job_history").await, 1);
+}
+
+#[tokio::test]
+async fn a_fenced_off_worker_can_neither_complete_retry_nor_bury() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let job = row("a");
+    insert(&database, std::slice::from_ref(&job)).await;
+    let mut tx = SystemTx::begin(&database, None).await.unwrap();
+    let connection = tx.connection();
+    assert_eq!(ledger::take_over(connection, job.id, 7).await.unwrap(), Some(1), "the lost run spent an attempt");
+    assert!(!ledger::complete(connection, job.id, 6, Utc::now(), ledger::Outcome::Done).await.unwrap());
+    assert!(!ledger::retry(connection, job.id, 6, Duration::ZERO, "late").await.unwrap());
+    assert!(!ledger::bury(connection, job.id, 6, "late").await.unwrap());
+    assert_eq!(ledger::take_over(connection, job.id, 6).await.unwrap(), None);
+    assert!(ledger::complete(connection, job.id, 7, Utc::now(), ledger::Outcome::Done).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_relay_pushes_what_was_never_dispatched_and_what_is_due_again() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let lanes = lanes(setting("TEST_REDIS_URL"));
+    let kinds = [KIND];
+    let later = ledger::NewJob { delay: Duration::from_millis(600), ..row("later") };
+    insert(&database, &[later.clone(), row("fresh")]).await;
+    assert_eq!(relay::pass(&database, &lanes, &kinds).await.unwrap(), 0, "neither is the relay's yet");
+
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(relay::pass(&database, &lanes, &kinds).await.unwrap(), 1);
+    let claimed = lanes.claim(KIND, 10, false).await.unwrap();
+    assert_eq!(claimed[0].envelope.as_ref().unwrap().id, later.id);
+
+    sqlx::query("update jobs set relay_at = now() where key = 'fresh'").execute(test.owner().await).await.unwrap();
+    assert_eq!(relay::pass(&database, &lanes, &kinds).await.unwrap(), 1, "its dispatch was lost");
+    assert_eq!(relay::pass(&database, &lanes, &kinds).await.unwrap(), 0, "the lane holds it: no storm");
+
+    // Put off again: due for the relay at its time, once.
+    let mut tx = SystemTx::begin(&database, None).await.unwrap();
+    ledger::retry(tx.connection(), later.id, claimed[0].token, Duration::from_millis(300), "failed").await.unwrap();
+    tx.commit().await.unwrap();
+    lanes.settle(KIND, &[(Settlement::Finish, claimed[0].member.clone())]).await.unwrap();
+    assert_eq!(relay::pass(&database, &lanes, &kinds).await.unwrap(), 0);
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert_eq!(relay::pass(&database, &lanes, &kinds).await.unwrap(), 1);
+    let again = lanes.claim(KIND, 10, false).await.unwrap();
+    let again = again.iter().map(|claimed| claimed.envelope.as_ref().unwrap()).find(|job| job.id == later.id).unwrap();
+    assert_eq!((again.attempt, again.relayed), (1, true));
+}
+
+#[tokio::test]
+async fn a_wiped_redis_is_rebuilt_from_the_ledger() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let redis = PrivateRedis::start().await;
+    let lanes = lanes(redis.url());
+    let kinds = [KIND];
+    relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap();
+    let jobs: Vec<_> = (0..1_200).map(|n| row(&n.to_string())).collect();
+    insert(&database, &jobs).await;
+    sqlx::query("update jobs set relay_at = 'infinity'").execute(test.owner().await).await.unwrap();
+    assert_eq!(relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap(), 0, "nothing was lost");
+
+    redis.flush().await;
+    assert_eq!(relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap(), 1_200);
+    assert_eq!(lanes.stats(KIND).await.unwrap().held, 1_200);
+    assert_eq!(relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap(), 0, "once");
+}
+
+#[tokio::test]
+async fn an_unknown_kind_is_buried_with_its_cause() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    insert(&database, &[ledger::NewJob { kind: "from_the_future", ..row("a") }]).await;
+    sqlx::query("update jobs set relay_at = now()").execute(test.owner().await).await.unwrap();
+    relay::pass(&database, &lanes(setting("TEST_REDIS_URL")), &[KIND]).await.unwrap();
+    let cause: String = sqlx::query_scalar("select cause from dead_jobs").fetch_one(test.owner().await).await.unwrap();
+    assert!(cause.contains("from_the_future"), "{cause}");
+    assert_eq!(test.count("select count(*) from jobs").await, 0);
+}
+
+#[tokio::test]
+async fn without_a_tenant_no_row_is_seen_and_none_can_be_written() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let (ours, theirs) = (TenantId::generate(), TenantId::generate());
+    for tenant in [ours, theirs] {
+        sqlx::query("insert into tenants (id, name, callback_secret) values ($1, 'x', 'whsec_x')")
+            .bind(tenant.uuid())
+            .execute(test.owner().await)
+            .await
+            .unwrap();
+    }
+    let mut tx = database.tenant(ours).await.unwrap();
+    let seen: Vec<Uuid> =
+        sqlx::query_scalar("select id from tenants").fetch_all(tx.connection()).await.unwrap();
+    assert_eq!(seen, [ours.uuid()]);
+    let refused = sqlx::query("insert into usage_months (tenant_id, month) values ($1, now())")
+        .bind(theirs.uuid())
+        .execute(tx.connection())
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("row-level security"));
+    drop(tx);
+
+    let mut connection = test.owner().await.acquire().await.unwrap();
+    sqlx::query("set role metachat_app").execute(&mut *connection).await.unwrap();
+    let seen: i64 = sqlx::query_scalar("select count(*) from tenants").fetch_one(&mut *connection).await.unwrap();
+    assert_eq!(seen, 0);
+    sqlx::query("reset role").execute(&mut *connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_tenant_owned_table_is_isolated() {
+    let test = TestDatabase::create().await;
+    let open: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'public' and c.relkind in ('r', 'p') and not c.relispartition
+           and c.relname <> '_sqlx_migrations'
+           and (not c.relrowsecurity or not c.relforcerowsecurity
+             or not exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'tenant_isolation'))",
+    )
+    .fetch_all(test.owner().await)
+    .await
+    .unwrap();
+    assert!(open.is_empty(), "{open:?}");
+    let unindexed: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text from pg_attribute a join pg_class c on c.oid = a.attrelid
+         where a.attname = 'tenant_id' and c.relkind in ('r', 'p') and not c.relispartition
+           and not exists (select from pg_index i where i.indrelid = c.oid and i.indkey[0] = a.attnum)",
+    )
+    .fetch_all(test.owner().await)
+    .await
+    .unwrap();
+    assert!(unindexed.is_empty(), "{unindexed:?}");
+}

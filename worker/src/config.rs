@@ -1,0 +1,121 @@
+//! A worker's settings, one small struct per concern; each field names its variable.
+
+use std::{collections::HashMap, net::SocketAddr, str::FromStr, time::Duration};
+
+use jobs::{
+    domain::stripe::PriceList,
+    queue::LanesConfig,
+    store::DatabaseConfig,
+};
+
+use crate::engines;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerConfig {
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    #[command(flatten)]
+    pub redis: RedisArgs,
+    #[command(flatten)]
+    pub process: ProcessArgs,
+    #[command(flatten)]
+    pub billing: BillingArgs,
+    #[command(flatten)]
+    pub engines: engines::Config,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct DatabaseArgs {
+    /// Postgres login that may switch to the roles metachat_app and metachat_system.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+    /// Most connections of the application role.
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_connections: u32,
+}
+
+impl From<DatabaseArgs> for DatabaseConfig {
+    fn from(args: DatabaseArgs) -> Self {
+        Self { url: args.database_url, max_connections: args.database_connections }
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct RedisArgs {
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: String,
+    /// Begins every key.
+    #[arg(long, env = "REDIS_PREFIX", default_value = "mc")]
+    pub redis_prefix: String,
+    /// How long a claimed job belongs to a worker that gives no sign of life.
+    #[arg(long, env = "LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub lease_seconds: u64,
+}
+
+impl From<RedisArgs> for LanesConfig {
+    fn from(args: RedisArgs) -> Self {
+        Self { url: args.redis_url, prefix: args.redis_prefix, lease: Duration::from_secs(args.lease_seconds) }
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ProcessArgs {
+    /// Where probes and metrics are served.
+    #[arg(long, env = "WORKER_BIND", default_value = "127.0.0.1:9101")]
+    pub worker_bind: SocketAddr,
+    /// Jobs run at once, by kind, where it should differ from the kind's own: `complete=200,retrieve=4`.
+    #[arg(long, env = "LANE_SLOTS", default_value = "")]
+    pub lane_slots: Slots,
+    /// How long running jobs may take to finish after SIGTERM.
+    #[arg(long, env = "SHUTDOWN_GRACE_SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub shutdown_grace_seconds: u64,
+    /// Tries to deliver one event to one receiver.
+    #[arg(long, env = "WEBHOOK_RETRY_MAX_ATTEMPTS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub webhook_retry_max_attempts: u32,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct BillingArgs {
+    /// Stripe price ids that buy the starter plan, comma-separated.
+    #[arg(long, env = "STRIPE_PRICE_STARTER", value_delimiter = ',')]
+    pub stripe_price_starter: Vec<String>,
+    /// Stripe price ids that buy the pro plan, comma-separated.
+    #[arg(long, env = "STRIPE_PRICE_PRO", value_delimiter = ',')]
+    pub stripe_price_pro: Vec<String>,
+}
+
+impl From<BillingArgs> for PriceList {
+    fn from(args: BillingArgs) -> Self {
+        Self { starter: args.stripe_price_starter, pro: args.stripe_price_pro }
+    }
+}
+
+/// Slots by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slots(HashMap<String, usize>);
+
+impl Slots {
+    pub fn of(&self, kind: &str, usual: usize) -> usize {
+        self.0.get(kind).copied().unwrap_or(usual)
+    }
+}
+
+impl FromStr for Slots {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kinds = jobs::kinds::names();
+        let mut slots = HashMap::new();
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let (kind, count) = entry.split_once('=').ok_or_else(|| format!("`{entry}` is not kind=number"))?;
+            if !kinds.contains(&kind) {
+                return Err(format!("unknown kind `{kind}`; known are {}", kinds.join(", ")));
+            }
+            match count.parse() {
+                Ok(count @ 1..=10_000) => slots.insert(kind.to_owned(), count),
+                _ => return Err(format!("slots of {kind} must be 1 to 10000, not `{count}`")),
+            };
+        }
+        Ok(Self(slots))
+    }
+}

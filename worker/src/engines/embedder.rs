@@ -1,0 +1,146 @@
+//! Text to vectors with a local ONNX model.
+
+mod model;
+mod waiting_line;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use jobs::ports::{EmbedError, Embedder, Embedding};
+use moka::future::Cache;
+use tokio::{sync::oneshot, time::timeout};
+
+use self::{
+    model::Model,
+    waiting_line::{Class, WaitingLine},
+};
+
+/// Vectors of repeated queries kept, about 1.6 KiB each at 384 dimensions.
+const CACHED_QUERIES: u64 = 10_000;
+/// Texts of one document in the line at a time, so that documents embedded side by side take turns.
+const TEXTS_IN_LINE: usize = 4;
+/// Longest wait for a vector, the time in the line included.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time to load a model.
+const LOADING: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct EmbedderConfig {
+    /// Directory of the embedding model: model.onnx, tokenizer.json, config.json, special_tokens_map.json and
+    /// tokenizer_config.json. Its name becomes the model's name on every stored row.
+    #[arg(long, env = "EMBEDDING_MODEL_DIR")]
+    pub embedding_model_dir: PathBuf,
+    /// Texts embedded at the same time; each takes a thread and a copy of the model in memory.
+    #[arg(long, env = "EMBEDDING_SESSIONS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub embedding_sessions: u8,
+    /// Threads ONNX Runtime uses for one text. On a busy machine two were slower than one.
+    #[arg(long, env = "EMBEDDING_INTRA_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub embedding_intra_threads: u8,
+}
+
+/// Embeds on threads of its own, queries ahead of documents, one text per model call.
+///
+/// One text per call because int8 dynamic quantisation takes the range of activations over the whole batch: a
+/// vector would depend on its neighbours. It also bounds a query's wait to one text of a document. Texts beyond
+/// 256 tokens are cut by the tokenizer.
+pub struct OnnxEmbedder {
+    name: String,
+    dimension: usize,
+    line: Arc<WaitingLine>,
+    threads: Vec<JoinHandle<()>>,
+    queries: Cache<String, Embedding>,
+}
+
+impl OnnxEmbedder {
+    /// Loads the model once per session and waits until each is ready.
+    pub async fn connect(config: &EmbedderConfig) -> anyhow::Result<Self> {
+        let directory = config.embedding_model_dir.canonicalize();
+        let directory =
+            directory.with_context(|| format!("EMBEDDING_MODEL_DIR {}", config.embedding_model_dir.display()))?;
+        let name = directory
+            .file_name()
+            .context("EMBEDDING_MODEL_DIR has no name")?
+            .to_string_lossy()
+            .into_owned();
+        let mut embedder = Self {
+            name,
+            dimension: 0,
+            line: Arc::default(),
+            threads: Vec::new(),
+            queries: Cache::new(CACHED_QUERIES),
+        };
+        for session in 0..config.embedding_sessions {
+            let (ready, loaded) = oneshot::channel();
+            let (line, directory) = (Arc::clone(&embedder.line), directory.clone());
+            let intra_threads = usize::from(config.embedding_intra_threads);
+            let thread = thread::Builder::new().name(format!("embed-{session}")).spawn(move || {
+                match Model::load(&directory, intra_threads) {
+                    Ok(mut model) => {
+                        if ready.send(Ok(model.dimension())).is_ok() {
+                            line.serve(|text| model.embed(text));
+                        }
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            })?;
+            embedder.threads.push(thread);
+            let loaded = timeout(LOADING, loaded)
+                .await
+                .context("the embedding model did not load in time")?;
+            embedder.dimension = loaded.context("the embedding thread stopped while it loaded the model")??;
+        }
+        Ok(embedder)
+    }
+
+    async fn embed(&self, class: Class, text: String) -> Result<Embedding, EmbedError> {
+        timeout(PATIENCE, self.line.ask(class, text))
+            .await
+            .unwrap_or_else(|_| Err(EmbedError(format!("no vector within {} s", PATIENCE.as_secs()))))
+    }
+}
+
+#[async_trait]
+impl Embedder for OnnxEmbedder {
+    fn model(&self) -> &str {
+        &self.name
+    }
+
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    async fn embed_query(&self, text: &str) -> Result<Embedding, EmbedError> {
+        let embedding = self
+            .queries
+            .try_get_with_by_ref(text, self.embed(Class::Query, text.to_owned()))
+            .await;
+        embedding.map_err(|error: Arc<EmbedError>| error.as_ref().clone())
+    }
+
+    async fn embed_documents(&self, texts: Vec<String>) -> Result<Vec<Embedding>, EmbedError> {
+        stream::iter(texts)
+            .map(|text| self.embed(Class::Document, text))
+            .buffered(TEXTS_IN_LINE)
+            .try_collect()
+            .await
+    }
+}
+
+/// Lets the threads finish the text in hand, so that no session runs while ONNX Runtime is torn down.
+impl Drop for OnnxEmbedder {
+    fn drop(&mut self) {
+        self.line.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("an embedding thread had panicked");
+            }
+        }
+    }
+}

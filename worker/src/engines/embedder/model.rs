@@ -1,0 +1,70 @@
+//! The ONNX model behind the embedder.
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use anyhow::{Context, anyhow};
+use fastembed::{
+    InitOptionsUserDefined, Pooling, QuantizationMode, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel,
+};
+use jobs::ports::{EmbedError, Embedding};
+
+/// Tokens the model reads of a text, its two special ones included; the rest is cut.
+const MAX_TOKENS: usize = 256;
+
+pub struct Model {
+    engine: TextEmbedding,
+    dimension: usize,
+}
+
+impl Model {
+    /// Loads the model and embeds a word, which tells the dimension and warms the session up.
+    pub fn load(directory: &Path, intra_threads: usize) -> anyhow::Result<Self> {
+        let read =
+            |name: &str| fs::read(directory.join(name)).with_context(|| format!("{}/{name}", directory.display()));
+        let tokenizer_files = TokenizerFiles {
+            tokenizer_file: read("tokenizer.json")?,
+            config_file: read("config.json")?,
+            special_tokens_map_file: read("special_tokens_map.json")?,
+            tokenizer_config_file: read("tokenizer_config.json")?,
+        };
+        let definition = UserDefinedEmbeddingModel::new(read("model.onnx")?, tokenizer_files)
+            .with_pooling(Pooling::Mean)
+            .with_quantization(QuantizationMode::Dynamic);
+        let options = InitOptionsUserDefined::new()
+            .with_max_length(MAX_TOKENS)
+            .with_intra_threads(intra_threads);
+        // `ort` panics when the library that ORT_DYLIB_PATH names cannot be loaded.
+        let engine = catch_unwind(AssertUnwindSafe(|| {
+            TextEmbedding::try_new_from_user_defined(definition, options)
+        }))
+        .map_err(|_| anyhow!("ONNX Runtime could not be loaded; set ORT_DYLIB_PATH to libonnxruntime 1.24 or newer"))?
+        .context("the embedding model could not be loaded")?;
+        let mut model = Self { engine, dimension: 0 };
+        model.dimension = model.embed("metachat")?.len();
+        Ok(model)
+    }
+
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// The normalised vector of one text.
+    pub fn embed(&mut self, text: &str) -> Result<Embedding, EmbedError> {
+        let vectors = self
+            .engine
+            .embed([text], None)
+            .map_err(|error| EmbedError(error.to_string()))?;
+        let vector = vectors
+            .into_iter()
+            .next()
+            .ok_or_else(|| EmbedError("the model gave no vector".into()))?;
+        match vector.iter().all(|number| number.is_finite()) {
+            true => Ok(vector.into()),
+            false => Err(EmbedError("the model gave a vector that is not finite".into())),
+        }
+    }
+}

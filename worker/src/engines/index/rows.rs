@@ -1,0 +1,176 @@
+//! Chunks to rows, and rows found to hits.
+
+use std::{collections::HashSet, sync::Arc};
+
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, Float32Array, Int32Array, RecordBatch, StringArray, UInt32Array,
+    builder::{FixedSizeListBuilder, Float32Builder, ListBuilder, StringBuilder},
+    cast::AsArray,
+    types::Float32Type,
+};
+use arrow_schema::{ArrowError, SchemaRef};
+use jobs::{
+    domain::ids::DocumentId,
+    ports::{Chunk, Embedding, Hit},
+};
+
+/// How a leg scores its hits.
+#[derive(Clone, Copy)]
+pub enum Score<'a> {
+    /// By cosine similarity, which comes as a distance.
+    Similarity,
+    /// By BM25; the similarity is computed from the stored vector.
+    Text { vector: &'a Embedding },
+}
+
+/// The rows of a document's version.
+///
+/// # Errors
+///
+/// When a vector's length is not the table's.
+pub fn batch(
+    schema: &SchemaRef,
+    model: &str,
+    document: DocumentId,
+    version: i32,
+    chunks: &[Chunk],
+) -> Result<RecordBatch, ArrowError> {
+    let text = |value: &dyn Fn(&Chunk) -> Option<String>| -> ArrayRef {
+        Arc::new(chunks.iter().map(value).collect::<StringArray>())
+    };
+    let mut tags = ListBuilder::new(StringBuilder::new());
+    for chunk in chunks {
+        tags.append_value(chunk.tags.iter().map(Some));
+    }
+    RecordBatch::try_new(
+        Arc::clone(schema),
+        vec![
+            text(&|chunk| Some(chunk.id.clone())),
+            text(&|_| Some(document.to_string())),
+            Arc::new(Int32Array::from(vec![version; chunks.len()])),
+            Arc::new(chunks.iter().map(|chunk| Some(chunk.position)).collect::<UInt32Array>()),
+            text(&|chunk| Some(chunk.text.clone())),
+            text(&|chunk| chunk.heading.clone()),
+            text(&|chunk| Some(searched_text(chunk))),
+            Arc::new(chunks.iter().map(|chunk| chunk.page).collect::<UInt32Array>()),
+            Arc::new(tags.finish()),
+            text(&|chunk| chunk.language.clone()),
+            text(&|_| Some(model.to_owned())),
+            Arc::new(vectors(schema, chunks)?),
+        ],
+    )
+}
+
+fn searched_text(chunk: &Chunk) -> String {
+    match &chunk.heading {
+        Some(heading) => format!("{heading}\n{}", chunk.text),
+        None => chunk.text.clone(),
+    }
+}
+
+fn vectors(schema: &SchemaRef, chunks: &[Chunk]) -> Result<FixedSizeListArray, ArrowError> {
+    let dimension = match schema.field_with_name("vector")?.data_type() {
+        arrow_schema::DataType::FixedSizeList(_, dimension) => *dimension,
+        other => return Err(ArrowError::SchemaError(format!("vector is {other}"))),
+    };
+    let mut vectors = FixedSizeListBuilder::new(Float32Builder::new(), dimension);
+    for chunk in chunks {
+        if i32::try_from(chunk.vector.len()) != Ok(dimension) {
+            let length = chunk.vector.len();
+            return Err(ArrowError::InvalidArgumentError(format!(
+                "a vector of {length} numbers in a table of {dimension}"
+            )));
+        }
+        vectors.values().append_slice(&chunk.vector);
+        vectors.append(true);
+    }
+    Ok(vectors.finish())
+}
+
+/// The hits in the order of the rows; a chunk id counts once.
+pub fn hits(batches: &[RecordBatch], score: Score) -> lancedb::Result<Vec<Hit>> {
+    let mut seen = HashSet::new();
+    let mut hits = Vec::new();
+    for batch in batches {
+        let columns = Columns::of(batch)?;
+        let scores = match score {
+            Score::Similarity => batch.column_by_name("_distance"),
+            Score::Text { .. } => batch.column_by_name("_score"),
+        };
+        let scores = scores
+            .and_then(|column| column.as_primitive_opt::<Float32Type>())
+            .ok_or_else(|| missing("score"))?;
+        for row in 0..batch.num_rows() {
+            let (similarity, score) = match score {
+                Score::Similarity => (1.0 - scores.value(row), 1.0 - scores.value(row)),
+                Score::Text { vector } => (similarity(batch, row, vector)?, scores.value(row)),
+            };
+            let hit = columns.hit(row, similarity, score)?;
+            if seen.insert(hit.chunk_id.clone()) {
+                hits.push(hit);
+            }
+        }
+    }
+    Ok(hits)
+}
+
+/// Dot product of two normalised vectors.
+fn similarity(batch: &RecordBatch, row: usize, query: &Embedding) -> lancedb::Result<f32> {
+    let vectors = batch
+        .column_by_name("vector")
+        .and_then(|column| column.as_fixed_size_list_opt());
+    let vector = vectors.ok_or_else(|| missing("vector"))?.value(row);
+    let vector: &Float32Array = vector.as_primitive_opt().ok_or_else(|| missing("vector"))?;
+    Ok(vector.values().iter().zip(query.iter()).map(|(a, b)| a * b).sum())
+}
+
+struct Columns<'a> {
+    id: &'a StringArray,
+    document: &'a StringArray,
+    version: &'a Int32Array,
+    position: &'a UInt32Array,
+    text: &'a StringArray,
+    heading: &'a StringArray,
+    page: &'a UInt32Array,
+}
+
+impl<'a> Columns<'a> {
+    fn of(batch: &'a RecordBatch) -> lancedb::Result<Self> {
+        fn column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &str) -> lancedb::Result<&'a A> {
+            batch
+                .column_by_name(name)
+                .and_then(|column| column.as_any().downcast_ref())
+                .ok_or_else(|| missing(name))
+        }
+        Ok(Self {
+            id: column(batch, "id")?,
+            document: column(batch, "document")?,
+            version: column(batch, "version")?,
+            position: column(batch, "position")?,
+            text: column(batch, "text")?,
+            heading: column(batch, "heading")?,
+            page: column(batch, "page")?,
+        })
+    }
+
+    fn hit(&self, row: usize, similarity: f32, score: f32) -> lancedb::Result<Hit> {
+        let document = self.document.value(row);
+        Ok(Hit {
+            chunk_id: self.id.value(row).to_owned(),
+            document: document.parse().map_err(|_| missing("document"))?,
+            version: self.version.value(row),
+            position: self.position.value(row),
+            text: self.text.value(row).to_owned(),
+            heading: self.heading.is_valid(row).then(|| self.heading.value(row).to_owned()),
+            page: self.page.is_valid(row).then(|| self.page.value(row)),
+            similarity,
+            score,
+        })
+    }
+}
+
+fn missing(column: &str) -> lancedb::Error {
+    lancedb::Error::Schema {
+        message: format!("the table's column `{column}` is not as expected"),
+    }
+}

@@ -1,0 +1,62 @@
+//! Columns of a tenant's table.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+
+/// Heading and text together: what full-text search reads, so that a heading's words find its passage.
+pub const SEARCHED_TEXT: &str = "searched_text";
+
+/// Read back by a vector search; the vectors themselves stay on disk.
+pub const FOUND_BY_VECTOR: [&str; 8] = [
+    "id",
+    "document",
+    "version",
+    "position",
+    "text",
+    "heading",
+    "page",
+    "_distance",
+];
+
+/// Read back by a full-text search; the vector gives the similarity.
+pub const FOUND_BY_TEXT: [&str; 9] = [
+    "id", "document", "version", "position", "text", "heading", "page", "vector", "_score",
+];
+
+/// ```text
+/// id             text    {document}:{version}:{position}
+/// document       text    doc_…
+/// version        int32
+/// position       uint32  reading order within the version, from 0
+/// text           text    as shown to people
+/// heading        text?   outer › inner
+/// searched_text  text    heading and text
+/// page           uint32?
+/// tags           [text]
+/// language       text?
+/// model          text    embedding model of the vector
+/// vector         [f32; dimension]
+/// ```
+pub fn schema(dimension: usize) -> SchemaRef {
+    let numbers = Arc::new(Field::new("item", DataType::Float32, true));
+    let dimension = i32::try_from(dimension).unwrap_or(i32::MAX);
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("document", DataType::Utf8, false),
+        Field::new("version", DataType::Int32, false),
+        Field::new("position", DataType::UInt32, false),
+        Field::new("text", DataType::Utf8, false),
+        Field::new("heading", DataType::Utf8, true),
+        Field::new(SEARCHED_TEXT, DataType::Utf8, false),
+        Field::new("page", DataType::UInt32, true),
+        Field::new(
+            "tags",
+            DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))),
+            false,
+        ),
+        Field::new("language", DataType::Utf8, true),
+        Field::new("model", DataType::Utf8, false),
+        Field::new("vector", DataType::FixedSizeList(numbers, dimension), false),
+    ]))
+}

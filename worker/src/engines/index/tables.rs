@@ -1,0 +1,113 @@
+//! Open tables of the tenants.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use arrow_schema::SchemaRef;
+use jobs::domain::ids::TenantId;
+use lancedb::{
+    Connection, Error, ObjectStoreRegistry, Session, Table,
+    database::CreateTableMode,
+    index::{Index, scalar::FtsIndexBuilder},
+};
+use moka::future::Cache;
+
+use super::schema;
+
+/// Tables kept open.
+const OPEN_TABLES: u64 = 512;
+/// A table not used for this long is closed.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+/// Memory for index pages and for table metadata, shared by all tables, in bytes.
+const INDEX_CACHE: usize = 256 * 1024 * 1024;
+const METADATA_CACHE: usize = 128 * 1024 * 1024;
+
+pub struct Tables {
+    connection: Connection,
+    model: String,
+    schema: SchemaRef,
+    open: Cache<TenantId, Table>,
+}
+
+impl Tables {
+    pub async fn connect(uri: &str, model: &str, dimension: usize) -> anyhow::Result<Self> {
+        let session = Session::new(INDEX_CACHE, METADATA_CACHE, Arc::new(ObjectStoreRegistry::default()));
+        let connection = lancedb::connect(uri)
+            .session(Arc::new(session))
+            .read_consistency_interval(Duration::ZERO)
+            .execute()
+            .await
+            .with_context(|| format!("INDEX_URI {uri}"))?;
+        let open = Cache::builder().max_capacity(OPEN_TABLES).time_to_idle(IDLE).build();
+        Ok(Self {
+            connection,
+            model: model.to_owned(),
+            schema: schema::schema(dimension),
+            open,
+        })
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The tenant's table; `None` when nothing was ever added.
+    pub async fn open(&self, tenant: TenantId) -> lancedb::Result<Option<Table>> {
+        if let Some(table) = self.open.get(&tenant).await {
+            return Ok(Some(table));
+        }
+        match self.connection.open_table(self.name(tenant)).execute().await {
+            Ok(table) => {
+                self.open.insert(tenant, table.clone()).await;
+                Ok(Some(table))
+            }
+            Err(Error::TableNotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tenant's table with its full-text index, made when missing. Two processes may do so at once: the second
+    /// finds the first one's table, and the index is made again only when it is not there.
+    pub async fn open_or_create(&self, tenant: TenantId) -> lancedb::Result<Table> {
+        let table = match self.open(tenant).await? {
+            Some(table) => table,
+            None => {
+                let create = self
+                    .connection
+                    .create_empty_table(self.name(tenant), Arc::clone(&self.schema));
+                create
+                    .mode(CreateTableMode::exist_ok(|request| request))
+                    .execute()
+                    .await?
+            }
+        };
+        if !super::has_text_index(&table).await? {
+            let words = FtsIndexBuilder::default()
+                .with_position(false)
+                .stem(true)
+                .remove_stop_words(true)
+                .ascii_folding(true);
+            table
+                .create_index(&[schema::SEARCHED_TEXT], Index::FTS(words))
+                .replace(false)
+                .execute()
+                .await?;
+        }
+        self.open.insert(tenant, table.clone()).await;
+        Ok(table)
+    }
+
+    /// `{tenant}_{model}`: the tenant is part of the name, so no filter can reach across.
+    fn name(&self, tenant: TenantId) -> String {
+        let model = self.model.to_lowercase();
+        let slug: String = model
+            .chars()
+            .map(|mark| if mark.is_ascii_alphanumeric() { mark } else { '_' })
+            .collect();
+        format!("{}_{slug}", tenant.uuid().simple())
+    }
+}

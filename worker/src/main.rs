@@ -1,0 +1,64 @@
+//! `metachat-worker`: runs jobs.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use worker::{WorkerConfig, engines::reader};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(name = "metachat-worker", version, about = "Runs metachat's jobs")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Claims and runs jobs until SIGTERM.
+    Run(Box<WorkerConfig>),
+    /// Reads one document from stdin and writes its text to stdout; used by `run`, in a process with limits.
+    Extract {
+        #[arg(long)]
+        content_type: String,
+    },
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Extract { content_type } => reader::extract_main(&content_type),
+        Command::Run(config) => match run(*config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("metachat-worker: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+#[tokio::main]
+async fn run(config: WorkerConfig) -> anyhow::Result<()> {
+    // Two providers are in the dependency graph; without a choice the first TLS connection panics.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
+    start_logging();
+    worker::run(config).await
+}
+
+/// What is logged unless `RUST_LOG` says otherwise: the engines' own steps are not the operator's.
+const LOG_FILTER: &str = "info,lance=warn,lancedb=warn,apalis_core=warn,ort=warn";
+
+fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
+    let lines = if std::env::var("LOG_FORMAT").is_ok_and(|format| format == "text") {
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed()
+    } else {
+        tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed()
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+}

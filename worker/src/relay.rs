@@ -1,0 +1,113 @@
+//! The relay: one process at a time pushes what no lane holds, and reports what the lanes hold.
+
+use std::time::Duration;
+
+use jobs::{
+    kinds,
+    queue::{
+        Lanes,
+        relay::{self, RelayError},
+    },
+    store::{
+        Database, Scope, StoreError, SystemTx, jobs as ledger,
+        leadership::{Candidate, Office},
+    },
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks at the ledger: bounds how late a delayed job starts.
+const TICK: Duration = Duration::from_millis(200);
+/// Between two looks for lanes that lost their data, and two reports of the gauges.
+const CHECK: Duration = Duration::from_secs(1);
+const REPORT: Duration = Duration::from_secs(5);
+/// Between two tries to become the leader, and after an error.
+const STAND_BY: Duration = Duration::from_secs(1);
+/// Passes of one tick, before the other duties have their turn.
+const PASSES: usize = 20;
+
+/// Stands for the office until stopped.
+pub(crate) async fn run(database: Database, lanes: Lanes, stop: CancellationToken) {
+    let mut leading = false;
+    while !stop.is_cancelled() {
+        if let Err(error) = stand(&database, &lanes, &stop, &mut leading).await {
+            tracing::warn!(%error, leading, "relay interrupted, will stand again");
+        }
+        leading = false;
+        metrics::gauge!("metachat_relay_leader").set(0.0);
+        pause(&stop, STAND_BY).await;
+    }
+}
+
+async fn stand(
+    database: &Database,
+    lanes: &Lanes,
+    stop: &CancellationToken,
+    leading: &mut bool,
+) -> Result<(), RelayError> {
+    let mut candidate = Candidate::new(database, Office::Relay).await?;
+    while !candidate.try_take().await? {
+        pause(stop, STAND_BY).await;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+    *leading = true;
+    tracing::info!("leading the relay");
+    metrics::gauge!("metachat_relay_leader").set(1.0);
+    lead(database, lanes, stop, &mut candidate).await
+}
+
+async fn lead(
+    database: &Database,
+    lanes: &Lanes,
+    stop: &CancellationToken,
+    candidate: &mut Candidate,
+) -> Result<(), RelayError> {
+    let kinds = kinds::names();
+    let mut check_at = Instant::now();
+    let mut report_at = Instant::now();
+    while !stop.is_cancelled() {
+        candidate.confirm().await?;
+        if Instant::now() >= check_at {
+            check_at = Instant::now() + CHECK;
+            let rebuilt = relay::rebuild_lost(database, lanes, &kinds).await?;
+            if rebuilt > 0 {
+                tracing::warn!(jobs = rebuilt, "lanes had lost their data and were rebuilt from the ledger");
+            }
+        }
+        for _ in 0..PASSES {
+            let read = relay::pass(database, lanes, &kinds).await?;
+            if !relay::may_have_more(read) {
+                break;
+            }
+        }
+        if Instant::now() >= report_at {
+            report_at = Instant::now() + REPORT;
+            report(database, lanes, &kinds).await?;
+        }
+        pause(stop, TICK).await;
+    }
+    Ok(())
+}
+
+/// Sets the gauges that describe the installation, not this process; other processes' stay at their last value,
+/// so dashboards take the maximum.
+async fn report(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<(), RelayError> {
+    let mut tx: SystemTx = database.system().await?;
+    for kind in kinds {
+        let stats = lanes.stats(kind).await?;
+        let age = ledger::oldest_age_seconds(tx.connection(), kind).await?;
+        metrics::gauge!("metachat_lane_jobs", "kind" => *kind).set(stats.held as f64);
+        metrics::gauge!("metachat_lane_in_flight", "kind" => *kind).set(stats.in_flight as f64);
+        metrics::gauge!("metachat_jobs_oldest_age_seconds", "kind" => *kind).set(age);
+    }
+    tx.commit().await.map_err(StoreError::into)
+}
+
+async fn pause(stop: &CancellationToken, duration: Duration) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(duration) => {}
+    }
+}
