@@ -92,8 +92,11 @@ impl Findings {
         if self.0.is_empty() { Ok(value) } else { Err(self.0) }
     }
 
+    /// Adds a problem of a setting; further ones follow from the first and are left out.
     pub fn add(&mut self, name: &str, problem: impl Display) {
-        self.0.push(format!("{name}: {problem}"));
+        if !self.0.iter().any(|line| line.starts_with(&format!("{name}: "))) {
+            self.0.push(format!("{name}: {problem}"));
+        }
     }
 
     fn required(&mut self, name: &str, value: Option<String>) -> String {
@@ -167,8 +170,21 @@ mod tests {
     #[test]
     fn every_problem_is_listed_at_once() {
         let arguments = [
-            "test", "--database-url", "", "--redis-url", "redis://r", "--admin-key", "short", "--api-bind", "8080",
-            "--database-connections", "many", "--shutdown-grace-seconds", "-1", "--egress-allow", "10.0.0.0/33",
+            "test",
+            "--database-url",
+            "",
+            "--redis-url",
+            "redis://r",
+            "--admin-key",
+            "short",
+            "--api-bind",
+            "8080",
+            "--database-connections",
+            "many",
+            "--shutdown-grace-seconds",
+            "soon",
+            "--egress-allow",
+            "10.0.0.0/33",
         ];
         let mut findings = Findings::default();
         Cli::parse_from(arguments).settings.read(&mut findings);

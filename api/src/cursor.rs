@@ -31,7 +31,8 @@ mod tests {
 
     #[test]
     fn positions_round_trip_within_their_list() {
-        let position = (DateTime::<Utc>::from_timestamp_micros(1_800_000_000_123_456).unwrap(), ConversationId::generate());
+        let position =
+            (DateTime::<Utc>::from_timestamp_micros(1_800_000_000_123_456).unwrap(), ConversationId::generate());
         let cursor = encode("conversations", &position);
         assert_eq!(decode("conversations", &cursor), Some(position));
         assert_eq!(decode::<(DateTime<Utc>, ConversationId)>("documents", &cursor), None);

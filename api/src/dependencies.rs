@@ -29,10 +29,7 @@ async fn bounded<E: Display>(ping: impl Future<Output = Result<(), E>>) -> Resul
 /// Says in the log what a fresh process waits for, until all answers once. Requests are served meanwhile, as far as
 /// they can be.
 pub async fn announce(state: &Shared) {
-    tokio::join!(
-        until_up("Postgres", || postgres(state)),
-        until_up("Redis", || redis(state)),
-    );
+    tokio::join!(until_up("Postgres", || postgres(state)), until_up("Redis", || redis(state)),);
 }
 
 async fn until_up<F: Future<Output = Result<(), String>>>(name: &str, ping: impl Fn() -> F) {

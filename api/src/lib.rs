@@ -1,13 +1,12 @@
 //! The HTTP side of metachat: how work arrives, and how answers leave.
 //!
 //! A request becomes rows and jobs in one transaction, and is acknowledged after it committed. What needs an engine
-//! is a job; routes only compose functions of `jobs::store`. [`router`] lists every route on one page.
+//! is a job; routes only compose functions of `jobs::store`. `router.rs` lists every route on one page.
 
 pub mod config;
 pub mod migrate;
 pub mod openapi;
-pub mod router;
-pub mod serve;
+pub mod process;
 pub mod state;
 pub mod telemetry;
 
@@ -21,8 +20,9 @@ mod observe;
 mod page;
 mod problem;
 mod request_id;
+mod router;
 mod routes;
+mod serve;
 mod waiting;
 
-pub use dependencies::announce;
 pub use serve::serve;

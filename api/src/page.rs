@@ -24,7 +24,9 @@ impl<C: Serialize + DeserializeOwned> Page<C> {
             return Err(Problem::field("limit", format!("must be 1 to {MAX_LIMIT}")));
         }
         let after = match cursor {
-            Some(text) => Some(cursor::decode(list, text).ok_or_else(|| Problem::field("cursor", "is not a cursor of this list"))?),
+            Some(text) => Some(
+                cursor::decode(list, text).ok_or_else(|| Problem::field("cursor", "is not a cursor of this list"))?,
+            ),
             None => None,
         };
         Ok(Self { list, after, limit })
@@ -36,10 +38,7 @@ impl<C: Serialize + DeserializeOwned> Page<C> {
     }
 
     /// The page from its rows.
-    pub fn list<R, T: ToSchema>(&self, mut rows: Vec<R>, position: impl Fn(&R) -> C) -> List<T>
-    where
-        T: From<R>,
-    {
+    pub fn list<R, T: ToSchema + From<R>>(&self, mut rows: Vec<R>, position: impl Fn(&R) -> C) -> List<T> {
         let more = rows.len() > usize::from(self.limit);
         rows.truncate(self.limit.into());
         let last = rows.last().filter(|_| more);

@@ -1,13 +1,17 @@
 //! Logs and metrics.
 
-use std::time::Duration;
+use std::{
+    io::{IsTerminal, stderr},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 /// Upper bounds of the request histogram, in seconds; a long-poll lasts a minute.
-const REQUEST_BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 75.0];
+const REQUEST_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 75.0];
 /// How often the recorder drains what histograms gathered between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -29,7 +33,7 @@ enum LogFormat {
 /// Logs go to standard error; standard output belongs to the `openapi` command.
 pub fn init_logs(settings: &LogSettings) {
     let filter = EnvFilter::builder().parse_lossy(&settings.rust_log);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
     match settings.log_format {
         LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
         LogFormat::Text => logs.with_target(false).init(),

@@ -58,23 +58,13 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|source| ClientError::Transport {
-                call: "setting up HTTP".into(),
-                source,
-            })?;
-        Ok(Self {
-            http,
-            base_url: base_url.trim_end_matches('/').into(),
-            key: key.into(),
-        })
+            .map_err(|source| ClientError::Transport { call: "setting up HTTP".into(), source })?;
+        Ok(Self { http, base_url: base_url.trim_end_matches('/').into(), key: key.into() })
     }
 
     /// Speaks to the same API with another key.
     pub fn with_key(&self, key: &str) -> Self {
-        Self {
-            key: key.into(),
-            ..self.clone()
-        }
+        Self { key: key.into(), ..self.clone() }
     }
 
     pub fn base_url(&self) -> &str {
@@ -95,19 +85,13 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.base_url))
-            .bearer_auth(&self.key)
-            .timeout(CALL_TIMEOUT)
+        self.http.request(method, format!("{}{path}", self.base_url)).bearer_auth(&self.key).timeout(CALL_TIMEOUT)
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Reply, ClientError> {
         let (response, call) = self.open(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.bytes().await.map_err(|source| ClientError::Transport {
-            call: call.clone(),
-            source,
-        })?;
+        let bytes = response.bytes().await.map_err(|source| ClientError::Transport { call: call.clone(), source })?;
         if !status.is_success() {
             return Err(ClientError::refused(call, status.as_u16(), &headers, &bytes));
         }
@@ -115,26 +99,18 @@ impl Client {
             true => Value::Null,
             false => serde_json::from_slice(&bytes).map_err(|source| ClientError::Malformed { call, source })?,
         };
-        Ok(Reply {
-            status: status.as_u16(),
-            headers,
-            body,
-        })
+        Ok(Reply { status: status.as_u16(), headers, body })
     }
 
     /// Sends and returns the response with its body unread, beside the call's name for error messages.
     async fn open(&self, request: RequestBuilder) -> Result<(reqwest::Response, String), ClientError> {
-        let request = request.build().map_err(|source| ClientError::Transport {
-            call: format!("a call to {}", self.base_url),
-            source,
-        })?;
+        let request = request
+            .build()
+            .map_err(|source| ClientError::Transport { call: format!("a call to {}", self.base_url), source })?;
         let call = format!("{} {}", request.method(), request.url());
         match self.http.execute(request).await {
             Ok(response) => Ok((response, call)),
-            Err(source) => Err(ClientError::Transport {
-                call,
-                source: source.without_url(),
-            }),
+            Err(source) => Err(ClientError::Transport { call, source: source.without_url() }),
         }
     }
 }
@@ -142,9 +118,7 @@ impl Client {
 impl Reply {
     /// Reads the body as `T`.
     pub fn parse<T: DeserializeOwned>(self) -> Result<T, ClientError> {
-        serde_json::from_value(self.body).map_err(|source| ClientError::Malformed {
-            call: std::any::type_name::<T>().into(),
-            source,
-        })
+        serde_json::from_value(self.body)
+            .map_err(|source| ClientError::Malformed { call: std::any::type_name::<T>().into(), source })
     }
 }

@@ -42,10 +42,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let ink = Ink::for_stdout();
     let admin = Client::new(&args.api_url, &args.admin_key)?;
 
-    let tenant = admin
-        .create_tenant(&shop())
-        .await
-        .with_context(|| format!("no tenant at {}", args.api_url))?;
+    let tenant = admin.create_tenant(&shop()).await.with_context(|| format!("no tenant at {}", args.api_url))?;
     println!("{} {} ({})", ink.bold("Tenant"), tenant.name, tenant.id);
     let client = admin.with_key(&tenant.api_key.key);
 
@@ -53,20 +50,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     flawless &= conversation::hold(&client, &tenant.callback_secret, args.answer_timeout, ink).await?;
 
     next_steps::print(&client, ink);
-    let outcome = if flawless {
-        ink.green("Done")
-    } else {
-        ink.red("Done, with the problems shown above")
-    };
+    let outcome = if flawless { ink.green("Done") } else { ink.red("Done, with the problems shown above") };
     println!("\n{outcome} in {:.1} s.", started.elapsed().as_secs_f64());
     Ok(if flawless { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// On a plan that holds all sample documents.
 fn shop() -> NewTenant {
-    NewTenant {
-        name: "Fellmark Outdoor".into(),
-        plan: Some("starter".into()),
-        ..NewTenant::default()
-    }
+    NewTenant { name: "Fellmark Outdoor".into(), plan: Some("starter".into()), ..NewTenant::default() }
 }

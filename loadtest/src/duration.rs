@@ -12,17 +12,13 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         unit => return Err(format!("unknown unit {unit:?}, use ms, s, m or h")),
     };
-    let amount: f64 = digits
-        .parse()
-        .map_err(|_| format!("{text:?} is not a duration such as 30s"))?;
+    let amount: f64 = digits.parse().map_err(|_| format!("{text:?} is not a duration such as 30s"))?;
     Duration::try_from_secs_f64(amount * seconds_per_unit).map_err(|error| error.to_string())
 }
 
 /// Parses a bare number of milliseconds, for options whose name ends in `-ms`.
 pub(crate) fn parse_millis(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .map(Duration::from_millis)
-        .map_err(|_| format!("{text:?} is not a number of milliseconds"))
+    text.parse().map(Duration::from_millis).map_err(|_| format!("{text:?} is not a number of milliseconds"))
 }
 
 #[cfg(test)]

@@ -152,17 +152,9 @@ impl FakeModel {
 impl Mind {
     /// Records the request and decides its fate.
     fn receive(&mut self, authorization: Option<String>, body: Value) -> Option<Fault> {
-        let fault = self
-            .script
-            .pop_front()
-            .or_else(|| Fault::roll(&self.config, &mut self.dice));
+        let fault = self.script.pop_front().or_else(|| Fault::roll(&self.config, &mut self.dice));
         self.served += 1;
-        self.requests.push_back(Recorded {
-            at: Utc::now(),
-            authorization,
-            body,
-            fault,
-        });
+        self.requests.push_back(Recorded { at: Utc::now(), authorization, body, fault });
         if self.requests.len() > REMEMBERED {
             self.requests.pop_front();
         }

@@ -26,9 +26,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .expect("no TLS provider is installed before main");
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no TLS provider is installed before main");
 
     let outcome = match Cli::parse().command {
         Command::Demo(args) => demo::run(args).await,

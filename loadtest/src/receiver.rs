@@ -72,15 +72,9 @@ impl Receiver {
     }
 
     pub async fn bind(bind: SocketAddr, behaviour: Behaviour) -> io::Result<Self> {
-        let inbox = Arc::new(watch::Sender::new(Contents {
-            behaviour,
-            ..Contents::default()
-        }));
+        let inbox = Arc::new(watch::Sender::new(Contents { behaviour, ..Contents::default() }));
         let router = Router::new().route("/hook", post(receive)).with_state(inbox.clone());
-        Ok(Self {
-            server: Server::start(bind, router).await?,
-            inbox,
-        })
+        Ok(Self { server: Server::start(bind, router).await?, inbox })
     }
 
     pub fn url(&self) -> String {
@@ -89,8 +83,7 @@ impl Receiver {
 
     /// From now on deliveries are checked against this secret; a bad signature is answered with 401.
     pub fn set_secret(&self, secret: &str) {
-        self.inbox
-            .send_modify(|contents| contents.secret = Some(secret.to_owned()));
+        self.inbox.send_modify(|contents| contents.secret = Some(secret.to_owned()));
     }
 
     /// Starts the new behaviour's script from its beginning.
@@ -127,10 +120,7 @@ impl Receiver {
         let waited = timeout(limit, contents.wait_for(|contents| wanted(&contents.deliveries))).await;
         match waited {
             Ok(Ok(contents)) => Ok(contents.deliveries.clone()),
-            _ => Err(TooFew {
-                deliveries: self.deliveries(),
-                limit,
-            }),
+            _ => Err(TooFew { deliveries: self.deliveries(), limit }),
         }
     }
 }

@@ -83,25 +83,11 @@ impl Sample {
         match self.json_text() {
             Some(text) => {
                 let text = text.to_owned();
-                client
-                    .upload_text(&TextUpload {
-                        name,
-                        content_type,
-                        text,
-                        ..TextUpload::default()
-                    })
-                    .await
+                client.upload_text(&TextUpload { name, content_type, text, ..TextUpload::default() }).await
             }
             None => {
                 let bytes = self.bytes.to_vec();
-                client
-                    .upload_file(FileUpload {
-                        file_name: name,
-                        content_type,
-                        bytes,
-                        ..FileUpload::default()
-                    })
-                    .await
+                client.upload_file(FileUpload { file_name: name, content_type, bytes, ..FileUpload::default() }).await
             }
         }
     }
@@ -123,10 +109,7 @@ mod tests {
                 assert!(question.expected_phrase.is_none(), "{question:?}");
                 continue;
             };
-            let sample = documents()
-                .iter()
-                .find(|sample| sample.file_name == expected)
-                .expect(expected);
+            let sample = documents().iter().find(|sample| sample.file_name == expected).expect(expected);
             if sample.content_type() != "application/pdf" {
                 let text = squeeze(std::str::from_utf8(sample.bytes).unwrap());
                 let phrase = question.expected_phrase.as_deref().expect("an answer has a phrase");
@@ -139,17 +122,10 @@ mod tests {
     fn every_document_is_asked_about_and_some_questions_have_no_answer() {
         let questions = questions();
         for sample in documents() {
-            let asked = questions
-                .iter()
-                .any(|question| question.expected_document.as_deref() == Some(sample.file_name));
+            let asked =
+                questions.iter().any(|question| question.expected_document.as_deref() == Some(sample.file_name));
             assert!(asked, "no question about {}", sample.file_name);
         }
-        assert!(
-            questions
-                .iter()
-                .filter(|question| question.expected_document.is_none())
-                .count()
-                >= 8
-        );
+        assert!(questions.iter().filter(|question| question.expected_document.is_none()).count() >= 8);
     }
 }

@@ -24,10 +24,7 @@ impl Server {
         let stop = CancellationToken::new();
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         tokio::spawn(served.into_future());
-        Ok(Self {
-            address,
-            _stop: stop.drop_guard(),
-        })
+        Ok(Self { address, _stop: stop.drop_guard() })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

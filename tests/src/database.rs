@@ -34,7 +34,9 @@ impl TestDatabase {
             let draft = format!("{template}_draft");
             run(&mut admin, format!("drop database if exists {draft} with (force)")).await;
             run(&mut admin, format!("create database {draft}")).await;
-            jobs::store::migrate(&with_database(&admin_url, &draft)).await.expect("migrations apply to an empty database");
+            jobs::store::migrate(&with_database(&admin_url, &draft))
+                .await
+                .expect("migrations apply to an empty database");
             run(&mut admin, format!("alter database {draft} rename to {template}")).await;
         }
         run(&mut admin, format!("create database {name} template {template}")).await;
@@ -48,9 +50,7 @@ impl TestDatabase {
 
     /// As the login role, past row-level security: for looking at what the product did.
     pub async fn owner(&self) -> &PgPool {
-        self.owner
-            .get_or_init(async || PgPool::connect(&self.url).await.expect("the test's database answers"))
-            .await
+        self.owner.get_or_init(async || PgPool::connect(&self.url).await.expect("the test's database answers")).await
     }
 
     /// As the product sees it.

@@ -53,7 +53,8 @@ impl StackBuilder {
             ("NO_COLOR".to_owned(), "1".to_owned()),
         ]);
         env.extend(self.env);
-        let mut stack = Stack { api: None, api_url: String::new(), workers: Vec::new(), env, folder, database, started: 0 };
+        let mut stack =
+            Stack { api: None, api_url: String::new(), workers: Vec::new(), env, folder, database, started: 0 };
         stack.start_api().await;
         for _ in 0..self.workers {
             stack.start_worker().await;

@@ -5,11 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use jobs::{
     domain::ids::{JobId, TenantId},
-    queue::{
-        Lanes, LanesConfig,
-        lanes::Settlement,
-        relay,
-    },
+    queue::{Lanes, LanesConfig, lanes::Settlement, relay},
     store::{Database, Scope, SystemTx, jobs as ledger},
 };
 use serde_json::json;
@@ -62,8 +58,7 @@ async fn of_two_runs_one_completes() {
     insert(&database, std::slice::from_ref(&job)).await;
     let complete = async |token| {
         let mut tx = SystemTx::begin(&database, None).await.unwrap();
-        let ours =
-            ledger::complete(tx.connection(), job.id, token, Utc::now(), ledger::Outcome::Done).await.unwrap();
+        let ours = ledger::complete(tx.connection(), job.id, token, Utc::now(), ledger::Outcome::Done).await.unwrap();
         tx.commit().await.unwrap();
         ours
     };
@@ -166,8 +161,7 @@ async fn without_a_tenant_no_row_is_seen_and_none_can_be_written() {
             .unwrap();
     }
     let mut tx = database.tenant(ours).await.unwrap();
-    let seen: Vec<Uuid> =
-        sqlx::query_scalar("select id from tenants").fetch_all(tx.connection()).await.unwrap();
+    let seen: Vec<Uuid> = sqlx::query_scalar("select id from tenants").fetch_all(tx.connection()).await.unwrap();
     assert_eq!(seen, [ours.uuid()]);
     let refused = sqlx::query("insert into usage_months (tenant_id, month) values ($1, now())")
         .bind(theirs.uuid())

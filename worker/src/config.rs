@@ -2,11 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, str::FromStr, time::Duration};
 
-use jobs::{
-    domain::stripe::PriceList,
-    queue::LanesConfig,
-    store::DatabaseConfig,
-};
+use jobs::{domain::stripe::PriceList, queue::LanesConfig, store::DatabaseConfig};
 
 use crate::engines;
 

@@ -39,10 +39,7 @@ pub async fn connect(config: Config) -> anyhow::Result<Engines> {
     let embedder = OnnxEmbedder::connect(&config.embedder).await?;
     let index = LanceIndex::connect(&config.index, embedder.model(), embedder.dimension()).await?;
     Ok(Engines {
-        reader: Arc::new(FileReader::connect(
-            &config.reader,
-            &config.embedder.embedding_model_dir,
-        )?),
+        reader: Arc::new(FileReader::connect(&config.reader, &config.embedder.embedding_model_dir)?),
         embedder: Arc::new(embedder),
         index: Arc::new(index),
         model: Arc::new(ModelRouter::connect(&config.language_model)?),

@@ -28,6 +28,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    ignore_empty_variables();
     match Cli::parse().command {
         Command::Extract { content_type } => reader::extract_main(&content_type),
         Command::Run(config) => match run(*config) {
@@ -37,6 +38,16 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+/// An empty variable is an unset one: compose files pass empty strings for what nobody chose.
+fn ignore_empty_variables() {
+    for (name, value) in std::env::vars_os() {
+        if value.is_empty() {
+            // SAFETY: called first thing in main, before any other thread exists.
+            unsafe { std::env::remove_var(name) };
+        }
     }
 }
 
@@ -51,7 +62,7 @@ async fn run(config: WorkerConfig) -> anyhow::Result<()> {
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: the engines' own steps are not the operator's.
-const LOG_FILTER: &str = "info,lance=warn,lancedb=warn,apalis_core=warn,ort=warn";
+const LOG_FILTER: &str = "info,lance=warn,lancedb=warn,apalis_core=warn,ort=warn,genai=off";
 
 fn start_logging() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));

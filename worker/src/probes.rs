@@ -82,8 +82,8 @@ async fn upkeep(metrics: PrometheusHandle) {
 async fn scrape(State(probes): State<Probes>) -> String {
     metrics_process::Collector::default().collect();
     let (open, idle) = probes.database.pool_size();
-    metrics::gauge!("metachat_database_connections", "state" => "open").set(f64::from(open));
-    metrics::gauge!("metachat_database_connections", "state" => "idle").set(idle as f64);
+    metrics::gauge!("metachat_postgres_connections", "state" => "idle").set(idle as f64);
+    metrics::gauge!("metachat_postgres_connections", "state" => "busy").set((f64::from(open) - idle as f64).max(0.0));
     probes.metrics.render()
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn run(database: Database, lanes: Lanes, stop: CancellationToke
             tracing::warn!(%error, leading, "relay interrupted, will stand again");
         }
         leading = false;
-        metrics::gauge!("metachat_relay_leader").set(0.0);
+        step_down();
         pause(&stop, STAND_BY).await;
     }
 }
@@ -91,7 +91,17 @@ async fn lead(
     Ok(())
 }
 
-/// Sets the gauges that describe the installation, not this process; other processes' stay at their last value,
+/// Clears what only the leader reports: another process reports it from now on.
+fn step_down() {
+    metrics::gauge!("metachat_relay_leader").set(0.0);
+    for kind in kinds::names() {
+        metrics::gauge!("metachat_lane_jobs", "kind" => kind).set(0.0);
+        metrics::gauge!("metachat_lane_in_flight", "kind" => kind).set(0.0);
+        metrics::gauge!("metachat_jobs_oldest_age_seconds", "kind" => kind).set(0.0);
+    }
+}
+
+/// Sets the gauges that describe the installation, not this process; other processes report zero,
 /// so dashboards take the maximum.
 async fn report(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<(), RelayError> {
     let mut tx: SystemTx = database.system().await?;

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::WorkerConfig,
-    engines, lanes::Workshop,
+    engines,
+    lanes::Workshop,
     probes::{self, Probes},
     relay,
 };

@@ -57,7 +57,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let axum::Json(value) = axum::Json::from_bytes(bytes).map_err(refusal)?;
     // Postgres holds no NUL in text or jsonb. Raw ones are no JSON; escaped ones are rare enough to look twice.
     if bytes.windows(6).any(|window| window == b"\\u0000") {
-        let body = serde_json::from_slice(bytes).map_err(|error| Problem::new(Kind::MalformedJson).detail(error.to_string()))?;
+        let body = serde_json::from_slice(bytes)
+            .map_err(|error| Problem::new(Kind::MalformedJson).detail(error.to_string()))?;
         if let Some(path) = nul_in(&body) {
             return Err(Problem::field(path, "contains a NUL character"));
         }
@@ -77,10 +78,9 @@ fn refusal(rejection: JsonRejection) -> Problem {
 fn nul_in(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => text.contains('\0').then(String::new),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(at, item)| nul_in(item).map(|path| format!("[{at}]{}", dotted(&path)))),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(at, item)| nul_in(item).map(|path| format!("[{at}]{}", dotted(&path))))
+        }
         Value::Object(members) => members.iter().find_map(|(name, member)| match name.contains('\0') {
             true => Some(String::new()),
             false => nul_in(member).map(|path| format!("{name}{}", dotted(&path))),
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn broken_json_and_wrong_fields_are_told_apart() {
-        for broken in ["", "{", "[1", "{\"text\":\"a\"} x", "\u{0}"] {
+        for broken in ["", "{", "nul", "{\"text\":\"a\"} x", "\u{0}"] {
             assert_eq!(refused(broken).0, Kind::MalformedJson, "{broken}");
         }
         for (wrong, field) in [

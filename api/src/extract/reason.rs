@@ -33,7 +33,11 @@ mod tests {
         for (text, field, detail) in [
             ("missing field `text` at line 1 column 2", "text", "missing field `text`"),
             ("contact: missing field `id` at line 1 column 9", "contact.id", "missing field `id`"),
-            ("tags[1]: invalid type: integer `5`, expected a string", "tags[1]", "invalid type: integer `5`, expected a string"),
+            (
+                "tags[1]: invalid type: integer `5`, expected a string",
+                "tags[1]",
+                "invalid type: integer `5`, expected a string",
+            ),
             ("invalid type: map, expected a string", "", "invalid type: map, expected a string"),
         ] {
             assert_eq!(field_error(text), FieldError { field: field.into(), detail: detail.into() });

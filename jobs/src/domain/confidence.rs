@@ -112,7 +112,10 @@ pub fn assess(evidence: Evidence<'_>) -> Confidence {
         level: Level::of(score),
         action,
         escalated: action == Action::WithholdAndEscalate,
-        signals: weighted.into_iter().map(|(name, value, _)| (name.to_owned(), (value * 1000.0).round() / 1000.0)).collect(),
+        signals: weighted
+            .into_iter()
+            .map(|(name, value, _)| (name.to_owned(), (value * 1000.0).round() / 1000.0))
+            .collect(),
     }
 }
 
@@ -152,7 +155,7 @@ fn retrieval_strength(sources: &[Source]) -> f64 {
 /// Mean over the answer's sentences of the share of content words that its best source holds.
 fn grounding(answer: &str, sources: &[Source]) -> f64 {
     let sources: Vec<Vec<String>> = sources.iter().map(|source| extractive::terms(&source.content)).collect();
-    let supported: Vec<f64> = answer
+    let supported: Vec<f64> = without_citations(answer)
         .split_inclusive(['.', '!', '?', '\n'])
         .map(extractive::terms)
         .filter(|terms| !terms.is_empty())
@@ -169,10 +172,37 @@ fn grounding(answer: &str, sources: &[Source]) -> f64 {
     }
 }
 
+/// The text without its `[1]` marks, whose numbers are no claims.
+fn without_citations(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('[') {
+        kept.push_str(before);
+        rest = match after.split_once(']') {
+            Some((mark, after)) if !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_digit()) => after,
+            _ => {
+                kept.push('[');
+                after
+            }
+        };
+    }
+    kept.push_str(rest);
+    kept
+}
+
 /// 1 without hedges, less with each; three casual hedges halve it.
 fn hedging(answer: &str) -> f64 {
     const HEDGES: [&str; 10] = [
-        "i think", "probably", "perhaps", "maybe", "might", "not sure", "i believe", "possibly", "it seems", "as far as i know",
+        "i think",
+        "probably",
+        "perhaps",
+        "maybe",
+        "might",
+        "not sure",
+        "i believe",
+        "possibly",
+        "it seems",
+        "as far as i know",
     ];
     let lower = answer.to_lowercase();
     let hedges: usize = HEDGES.iter().map(|hedge| lower.matches(hedge).count()).sum();
@@ -190,8 +220,22 @@ fn quality(answer: &str) -> f64 {
 /// Topics where a wrong answer does harm. A tenant's own words add to these; they never replace them.
 fn is_high_stakes(question: &str, own: &[String]) -> bool {
     const TOPICS: [&str; 16] = [
-        "medical", "medicine", "doctor", "diagnos", "health", "allerg", "legal", "lawyer", "lawsuit", "financial advice",
-        "invest", "emergency", "suicid", "poison", "injur", "tax advice",
+        "medical",
+        "medicine",
+        "doctor",
+        "diagnos",
+        "health",
+        "allerg",
+        "legal",
+        "lawyer",
+        "lawsuit",
+        "financial advice",
+        "invest",
+        "emergency",
+        "suicid",
+        "poison",
+        "injur",
+        "tax advice",
     ];
     let lower = question.to_lowercase();
     TOPICS.iter().any(|topic| lower.contains(topic))
@@ -223,16 +267,27 @@ mod tests {
     #[test]
     fn a_quoted_answer_is_sent() {
         let sources = [source("You may return any item within 30 days of delivery for a full refund.", 0.72)];
-        let verdict = judge("How long may I return?", "You may return any item within 30 days of delivery. [1]", &sources, Mode::Standard);
+        let verdict = judge(
+            "How long may I return?",
+            "You may return any item within 30 days of delivery. [1]",
+            &sources,
+            Mode::Standard,
+        );
         assert_eq!((verdict.level, verdict.action), (Level::High, Action::Send), "{verdict:?}");
         assert!(!verdict.escalated);
+    }
+
+    #[test]
+    fn citations_are_no_claims() {
+        assert_eq!(without_citations("60 days [1], [a] or [12]."), "60 days , [a] or .");
     }
 
     #[test]
     fn an_invented_answer_scores_below_a_quoted_one() {
         let sources = [source("You may return any item within 30 days of delivery.", 0.5)];
         let quoted = judge("returns?", "You may return any item within 30 days.", &sources, Mode::Standard);
-        let invented = judge("returns?", "Our rocket launches every Tuesday from Cape Canaveral.", &sources, Mode::Standard);
+        let invented =
+            judge("returns?", "Our rocket launches every Tuesday from Cape Canaveral.", &sources, Mode::Standard);
         assert!(invented.score + 0.2 < quoted.score, "{invented:?} {quoted:?}");
     }
 

@@ -40,9 +40,7 @@ impl FromStr for EgressPolicy {
 
     fn from_str(list: &str) -> Result<Self, InvalidNetwork> {
         let networks = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-        Ok(Self {
-            allow: networks.map(str::parse).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { allow: networks.map(str::parse).collect::<Result<_, _>>()? })
     }
 }
 

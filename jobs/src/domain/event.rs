@@ -80,7 +80,12 @@ pub struct NewEvent {
 
 impl NewEvent {
     /// An event about a message; `data` gains `message_id` and `conversation_id`.
-    pub fn about_message(event_type: EventType, message: MessageId, conversation: ConversationId, mut data: Value) -> Self {
+    pub fn about_message(
+        event_type: EventType,
+        message: MessageId,
+        conversation: ConversationId,
+        mut data: Value,
+    ) -> Self {
         data["message_id"] = json!(message);
         data["conversation_id"] = json!(conversation);
         Self { id: EventId::generate(), event_type, conversation: Some(conversation), message: Some(message), data }
@@ -96,7 +101,12 @@ impl NewEvent {
         }
     }
 
-    pub fn escalation_requested(escalation: EscalationId, message: MessageId, conversation: ConversationId, reason: &str) -> Self {
+    pub fn escalation_requested(
+        escalation: EscalationId,
+        message: MessageId,
+        conversation: ConversationId,
+        reason: &str,
+    ) -> Self {
         let data = json!({ "escalation_id": escalation, "reason": reason });
         Self::about_message(EventType::EscalationRequested, message, conversation, data)
     }

@@ -51,16 +51,10 @@ pub struct ExtractiveAnswer {
 /// Pure and deterministic: the same question and sources give the same answer.
 pub fn answer(question: &str, sources: &[Source]) -> ExtractiveAnswer {
     let asked: HashSet<String> = terms(question).into_iter().collect();
-    let units: Vec<Unit> = sources
-        .iter()
-        .enumerate()
-        .flat_map(|(index, source)| units::of(index, source))
-        .collect();
+    let units: Vec<Unit> = sources.iter().enumerate().flat_map(|(index, source)| units::of(index, source)).collect();
     let question = Question::new(asked, wants_number(question), &units);
-    let mut scored: Vec<Scored> = units
-        .iter()
-        .map(|unit| question.score(unit, sources[unit.source].similarity))
-        .collect();
+    let mut scored: Vec<Scored> =
+        units.iter().map(|unit| question.score(unit, sources[unit.source].similarity)).collect();
     scored.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.unit.order().cmp(&b.unit.order())));
 
     let chosen = question.choose(&scored);
@@ -69,11 +63,7 @@ pub fn answer(question: &str, sources: &[Source]) -> ExtractiveAnswer {
     let found = coverage >= ENOUGH_COVERAGE || (similarity >= SIMILAR && coverage >= SIMILAR_COVERAGE);
     match found {
         true => quote(chosen.into_iter().map(|scored| scored.unit).collect()),
-        false => ExtractiveAnswer {
-            text: NOT_IN_DOCUMENTS.to_owned(),
-            found: false,
-            cited: Vec::new(),
-        },
+        false => ExtractiveAnswer { text: NOT_IN_DOCUMENTS.to_owned(), found: false, cited: Vec::new() },
     }
 }
 
@@ -97,47 +87,22 @@ impl Question {
         };
         let weights: HashMap<String, f32> = asked.into_iter().map(|term| (term.clone(), weight(&term))).collect();
         let total = weights.values().sum::<f32>().max(f32::EPSILON);
-        Self {
-            weights,
-            total,
-            wants_number,
-        }
+        Self { weights, total, wants_number }
     }
 
     fn score<'a>(&self, unit: &'a Unit, similarity: f32) -> Scored<'a> {
-        let matched: f32 = self
-            .weights
-            .iter()
-            .map(|(term, weight)| weight * unit.matches(term))
-            .sum();
+        let matched: f32 = self.weights.iter().map(|(term, weight)| weight * unit.matches(term)).sum();
         let coverage = matched / self.total;
-        let number = if self.wants_number && unit.has_number() {
-            NUMBER
-        } else {
-            0.0
-        };
+        let number = if self.wants_number && unit.has_number() { NUMBER } else { 0.0 };
         let early = EARLY / (1.0 + unit.source as f32);
-        let score = if matched > 0.0 {
-            coverage + 0.4 * similarity.max(0.0) + number + early
-        } else {
-            0.0
-        };
+        let score = if matched > 0.0 { coverage + 0.4 * similarity.max(0.0) + number + early } else { 0.0 };
         Scored { unit, score }
     }
 
     /// Share of the question's weight that the units cover together, 0 to 1.
     fn coverage(&self, chosen: &[&Scored]) -> f32 {
-        let best = |term: &String| {
-            chosen
-                .iter()
-                .map(|scored| scored.unit.matches(term))
-                .fold(0.0, f32::max)
-        };
-        self.weights
-            .iter()
-            .map(|(term, weight)| weight * best(term))
-            .sum::<f32>()
-            / self.total
+        let best = |term: &String| chosen.iter().map(|scored| scored.unit.matches(term)).fold(0.0, f32::max);
+        self.weights.iter().map(|(term, weight)| weight * best(term)).sum::<f32>() / self.total
     }
 
     /// The best unit, then those that score nearly as well: those that add a word of the question not yet covered,
@@ -181,11 +146,7 @@ fn quote(mut units: Vec<&Unit>) -> ExtractiveAnswer {
             with_citation(&unit.text, number)
         })
         .collect();
-    ExtractiveAnswer {
-        text: quoted.join(" "),
-        found: true,
-        cited,
-    }
+    ExtractiveAnswer { text: quoted.join(" "), found: true, cited }
 }
 
 /// `Text.` becomes `Text [1].`, so that a sentence splitter keeps the citation with what it supports.

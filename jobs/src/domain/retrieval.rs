@@ -60,7 +60,8 @@ pub fn contextual_query(history: &[Turn], question: &str) -> String {
 fn is_elliptical(question: &str) -> bool {
     const OPENERS: [&str; 8] = ["and", "but", "what about", "how about", "und", "et", "y", "a "];
     let lower = question.trim().to_lowercase();
-    super::extractive::terms(question).len() <= 3 || OPENERS.iter().any(|opener| lower.starts_with(&format!("{} ", opener.trim())))
+    super::extractive::terms(question).len() <= 3
+        || OPENERS.iter().any(|opener| lower.starts_with(&format!("{} ", opener.trim())))
 }
 
 #[cfg(test)]
@@ -81,7 +82,10 @@ mod tests {
             Turn { role: Role::Customer, text: "Can I return a tent?".into() },
             Turn { role: Role::Assistant, text: "Yes.".into() },
         ];
-        assert_eq!(contextual_query(&history, "And how long do I have?"), "Can I return a tent? And how long do I have?");
+        assert_eq!(
+            contextual_query(&history, "And how long do I have?"),
+            "Can I return a tent? And how long do I have?"
+        );
         let own = "Which payment methods do you accept for orders from Switzerland?";
         assert_eq!(contextual_query(&history, own), own);
         assert_eq!(contextual_query(&[], "And when?"), "And when?");

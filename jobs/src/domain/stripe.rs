@@ -89,8 +89,12 @@ impl StripeEvent {
         let subscription = object["id"].as_str();
         Some(match self.event_type.as_str() {
             "checkout.session.completed" => Change::Linked { subscription: object["subscription"].as_str() },
-            "customer.subscription.created" => Change::Subscribed { event: EventType::SubscriptionCreated, subscription, price, status },
-            "customer.subscription.updated" => Change::Subscribed { event: EventType::SubscriptionUpdated, subscription, price, status },
+            "customer.subscription.created" => {
+                Change::Subscribed { event: EventType::SubscriptionCreated, subscription, price, status }
+            }
+            "customer.subscription.updated" => {
+                Change::Subscribed { event: EventType::SubscriptionUpdated, subscription, price, status }
+            }
             "customer.subscription.deleted" => Change::Canceled,
             "invoice.paid" => Change::Paid,
             "invoice.payment_failed" => Change::PaymentFailed,
@@ -103,8 +107,15 @@ impl StripeEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change<'a> {
     /// A customer finished the checkout; from now on events are matched by customer id.
-    Linked { subscription: Option<&'a str> },
-    Subscribed { event: EventType, subscription: Option<&'a str>, price: Option<&'a str>, status: Option<&'a str> },
+    Linked {
+        subscription: Option<&'a str>,
+    },
+    Subscribed {
+        event: EventType,
+        subscription: Option<&'a str>,
+        price: Option<&'a str>,
+        status: Option<&'a str>,
+    },
     Canceled,
     Paid,
     PaymentFailed,

@@ -7,11 +7,14 @@
 //!   is saved once.
 //! - **Gives up:** the message fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 use uuid::Uuid;
 
 use super::{score_confidence::ScoreConfidence, turn};
@@ -68,6 +71,7 @@ impl Job for Complete {
         let mut tx = context.tenant_tx().await?;
         let found = messages::find(&mut tx, self.message).await?;
         let Some(question) = found.filter(|found| found.status == Status::Completing) else {
+            drop(tx);
             return context.finish::<TenantTx>().await?.commit().await;
         };
         let history = messages::history(&mut tx, self.conversation, question.seq).await?;
@@ -88,7 +92,8 @@ impl Job for Complete {
             request_id: self.message.to_string(),
         };
         let completion = self.stream(context, prompt, live).await?;
-        let cost = price::cost_microusd(&completion.model, completion.usage.prompt_tokens, completion.usage.completion_tokens);
+        let cost =
+            price::cost_microusd(&completion.model, completion.usage.prompt_tokens, completion.usage.completion_tokens);
         count_usage(&completion, cost);
 
         let mut done = context.finish::<TenantTx>().await?;
@@ -106,8 +111,8 @@ impl Job for Complete {
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
-        turn::fail(burial, self.conversation, self.message, "completion_failed", cause).await
+    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
+        turn::fail(burial, self.conversation, self.message, "completion_failed", "No answer could be written.").await
     }
 }
 
@@ -136,7 +141,10 @@ impl Complete {
         live: bool,
     ) -> Result<(), StoreError> {
         let mut buffer = Vec::new();
+        let mut next_flush = Instant::now();
         while pieces.recv_many(&mut buffer, DELTA_BUFFER).await > 0 {
+            // The first piece and the last go out at once; those in between at the pace.
+            while let Ok(1..) = timeout_at(next_flush, pieces.recv_many(&mut buffer, DELTA_BUFFER)).await {}
             let text = buffer.drain(..).collect::<String>();
             if live {
                 let mut work = context.side_work().await?;
@@ -144,8 +152,8 @@ impl Complete {
                 stream::append(work.tx(), self.conversation, self.message, StreamEvent::Delta, &data).await?;
                 work.progress(self.message.uuid());
                 work.commit().await?;
-                tokio::time::sleep(FLUSH_EVERY).await;
             }
+            next_flush = Instant::now() + FLUSH_EVERY;
         }
         Ok(())
     }
@@ -167,7 +175,8 @@ fn instructions(tenant: &Tenant) -> String {
 fn count_usage(completion: &ports::Completion, cost: i64) {
     let model = completion.model.clone();
     let tokens = |kind: &'static str, count: u32| {
-        metrics::counter!("metachat_model_tokens_total", "model" => model.clone(), "type" => kind).increment(count.into());
+        metrics::counter!("metachat_model_tokens_total", "model" => model.clone(), "type" => kind)
+            .increment(count.into());
     };
     tokens("prompt", completion.usage.prompt_tokens);
     tokens("completion", completion.usage.completion_tokens);

@@ -48,7 +48,8 @@ impl Job for DeliverWebhook {
     const KIND: &'static str = "deliver_webhook";
     const LANE: Lane = Lane { slots: 64, priority: 5 };
     /// The attempts are an upper bound; the worker's configuration says how many are made.
-    const RETRY: RetryPolicy = RetryPolicy { attempts: 20, base: Duration::from_secs(1), cap: Duration::from_secs(3600) };
+    const RETRY: RetryPolicy =
+        RetryPolicy { attempts: 20, base: Duration::from_secs(1), cap: Duration::from_secs(3600) };
     const TIMEOUT: Duration = Duration::from_secs(60);
 
     fn tenant(&self) -> Option<TenantId> {
@@ -101,7 +102,8 @@ impl Job for DeliverWebhook {
         let mut tx = context.tenant_tx().await?;
         webhooks::record_attempt(&mut tx, &record).await?;
         tx.commit().await?;
-        let cause = record.error.map_or_else(|| format!("answered {}", record.status.unwrap_or_default()), str::to_owned);
+        let cause =
+            record.error.map_or_else(|| format!("answered {}", record.status.unwrap_or_default()), str::to_owned);
         let after = reply.ok().and_then(|reply| reply.retry_after);
         Err(match (verdict, after) {
             (Verdict::Refused, _) => Failure::Abandon(cause),

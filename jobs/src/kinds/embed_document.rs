@@ -65,9 +65,11 @@ impl Job for EmbedDocument {
         let found = documents::find(&mut tx, self.document).await?;
         // A later version has a job of its own.
         let Some(document) = found.filter(|found| found.version == self.version) else {
+            drop(tx);
             return context.finish::<TenantTx>().await?.commit().await;
         };
         if document.status == Status::Deleting {
+            drop(tx);
             return self.remove(context).await;
         }
         documents::mark_processing(&mut tx, self.document).await?;
@@ -92,7 +94,8 @@ impl Job for EmbedDocument {
         tracing::error!(document = %self.document, cause, "document could not be processed");
         let reason = "The document could not be processed. Please try again later.";
         if documents::mark_failed(burial.tx(), self.document, self.version, reason).await? {
-            let failed = NewEvent::about_document(EventType::DocumentFailed, self.document, json!({ "reason": reason }));
+            let failed =
+                NewEvent::about_document(EventType::DocumentFailed, self.document, json!({ "reason": reason }));
             emit(burial, failed).await?;
         }
         Ok(())
@@ -101,12 +104,7 @@ impl Job for EmbedDocument {
 
 impl EmbedDocument {
     /// Stores every passage with its vector; returns how many.
-    async fn embed(
-        &self,
-        context: &JobContext,
-        document: &ToEmbed,
-        passages: Vec<Passage>,
-    ) -> Result<usize, Failure> {
+    async fn embed(&self, context: &JobContext, document: &ToEmbed, passages: Vec<Passage>) -> Result<usize, Failure> {
         let engines = context.engines();
         let total = passages.len();
         let mut position = 0;
@@ -160,7 +158,8 @@ impl EmbedDocument {
     async fn fail(&self, context: &JobContext, reason: &str) -> Result<Done, Failure> {
         let mut done = context.finish::<TenantTx>().await?;
         if documents::mark_failed(done.tx(), self.document, self.version, reason).await? {
-            let failed = NewEvent::about_document(EventType::DocumentFailed, self.document, json!({ "reason": reason }));
+            let failed =
+                NewEvent::about_document(EventType::DocumentFailed, self.document, json!({ "reason": reason }));
             emit(&mut done, failed).await?;
         }
         done.commit().await

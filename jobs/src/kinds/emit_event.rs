@@ -27,9 +27,13 @@ pub async fn emit(work: &mut Work<TenantTx>, event: NewEvent) -> Result<(), Stor
 }
 
 /// As [`emit`], for a tenant found out in a transaction of the platform.
-pub(super) async fn emit_for<S: Scope>(work: &mut Work<S>, tenant: TenantId, event: NewEvent) -> Result<(), StoreError> {
+pub(super) async fn emit_for<S: Scope>(
+    work: &mut Work<S>,
+    tenant: TenantId,
+    event: NewEvent,
+) -> Result<(), StoreError> {
     events::insert(work.tx().connection(), tenant, &event).await?;
-    metrics::counter!("metachat_events_total", "type" => event.event_type.as_str()).increment(1);
+    work.count(metrics::counter!("metachat_events_total", "type" => event.event_type.as_str()));
     let subject = event.message.map(|message| message.uuid());
     work.enqueue(&EmitEvent { tenant, event: event.id, subject })
 }

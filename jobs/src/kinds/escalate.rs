@@ -13,10 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    emit_event::emit,
-    turn,
-};
+use super::{emit_event::emit, turn};
 use crate::{
     domain::{
         event::NewEvent,
@@ -76,14 +73,21 @@ impl Job for Escalate {
         if escalations::open(done.tx(), id, conversation, message, reason, &evidence).await? {
             conversations::escalate(done.tx(), conversation).await?;
             emit(&mut done, NewEvent::escalation_requested(id, message, conversation, reason.as_str())).await?;
-            metrics::counter!("metachat_escalations_total", "reason" => reason.as_str()).increment(1);
+            done.count(metrics::counter!("metachat_escalations_total", "reason" => reason.as_str()));
         }
         let ending = End { reply: Some(reason.notice()), ..End::of(Status::Escalated) };
         turn::end(&mut done, conversation, message, ending).await?;
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
-        turn::fail(burial, self.conversation, self.message, "escalation_failed", cause).await
+    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
+        turn::fail(
+            burial,
+            self.conversation,
+            self.message,
+            "escalation_failed",
+            "The conversation could not be handed over.",
+        )
+        .await
     }
 }

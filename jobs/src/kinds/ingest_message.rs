@@ -70,7 +70,7 @@ impl Job for IngestMessage {
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
-        turn::fail(burial, self.conversation, self.message, "ingest_failed", cause).await
+    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
+        turn::fail(burial, self.conversation, self.message, "ingest_failed", "The message could not be taken in.").await
     }
 }

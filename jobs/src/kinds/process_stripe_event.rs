@@ -110,9 +110,8 @@ fn apply<'a>(
         Change::Linked { subscription } => (SubscriptionUpdate { subscription, ..update }, None),
         Change::Subscribed { event: notice, subscription, price, status } => {
             let price = price.ok_or_else(|| Failure::Abandon("the subscription has no price".into()))?;
-            let plan = prices
-                .plan(price)
-                .ok_or_else(|| Failure::Abandon(format!("price {price} buys no configured plan")))?;
+            let plan =
+                prices.plan(price).ok_or_else(|| Failure::Abandon(format!("price {price} buys no configured plan")))?;
             (SubscriptionUpdate { subscription, plan: Some(plan), status, ..update }, Some(notice))
         }
         Change::Canceled => (

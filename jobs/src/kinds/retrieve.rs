@@ -78,13 +78,19 @@ impl Job for Retrieve {
         }
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
+    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
         match self.target {
             Target::Message { message, conversation } => {
-                turn::fail(burial, conversation, message, "retrieval_failed", cause).await
+                turn::fail(burial, conversation, message, "retrieval_failed", "The documents could not be searched.")
+                    .await
             }
             Target::Search { search } => {
-                searches::finish(burial.tx(), search, &searches::Outcome::Failed(cause.to_owned())).await?;
+                searches::finish(
+                    burial.tx(),
+                    search,
+                    &searches::Outcome::Failed("The documents could not be searched.".to_owned()),
+                )
+                .await?;
                 burial.progress(search.uuid());
                 Ok(())
             }
@@ -102,6 +108,7 @@ impl Retrieve {
         let mut tx = context.tenant_tx().await?;
         let found = messages::find(&mut tx, message).await?;
         let Some(question) = found.filter(|found| found.status == Status::Retrieving) else {
+            drop(tx);
             return context.finish::<TenantTx>().await?.commit().await;
         };
         let history = messages::history(&mut tx, conversation, question.seq).await?;

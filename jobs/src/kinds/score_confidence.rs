@@ -11,10 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    escalate::Escalate,
-    turn,
-};
+use super::{escalate::Escalate, turn};
 use crate::{
     domain::{
         confidence::{self, Action, Evidence},
@@ -107,7 +104,7 @@ impl Job for ScoreConfidence {
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
-        turn::fail(burial, self.conversation, self.message, "scoring_failed", cause).await
+    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
+        turn::fail(burial, self.conversation, self.message, "scoring_failed", "The answer could not be judged.").await
     }
 }

@@ -31,8 +31,12 @@ pub(super) async fn give_next(work: &mut Work<TenantTx>, conversation: &Locked) 
     if conversation.active.is_some() {
         return Ok(());
     }
-    let Some((next, true)) = messages::next_queued(work.tx(), conversation.id).await? else { return Ok(()) };
-    let Some(message) = messages::find(work.tx(), next).await? else { return Ok(()) };
+    let Some((next, true)) = messages::next_queued(work.tx(), conversation.id).await? else {
+        return Ok(());
+    };
+    let Some(message) = messages::find(work.tx(), next).await? else {
+        return Ok(());
+    };
     conversations::set_active(work.tx(), conversation.id, Some(next)).await?;
     messages::begin_turn(work.tx(), next, conversation.epoch).await?;
     announce(work, conversation.id, next, Status::Retrieving).await?;
@@ -72,11 +76,14 @@ pub(super) fn end<'a>(
     end: End<'a>,
 ) -> futures::future::BoxFuture<'a, Result<(), StoreError>> {
     Box::pin(async move {
-        let Some(mut locked) = conversations::lock(work.tx(), conversation).await? else { return Ok(()) };
+        let Some(mut locked) = conversations::lock(work.tx(), conversation).await? else {
+            return Ok(());
+        };
         if !messages::finish(work.tx(), message, &end).await? {
             return Ok(());
         }
         let End { status, reply, confidence, error } = end;
+        work.count(metrics::counter!("metachat_messages_finished_total", "status" => status.as_str()));
         let mut event = match status {
             Status::Failed => Some(EventType::MessageFailed),
             _ => None,
@@ -105,7 +112,7 @@ pub(super) fn end<'a>(
     })
 }
 
-/// Ends a message whose job gave up.
+/// Ends a message whose job gave up. `detail` is for the tenant; the cause stays with the dead letter.
 pub(super) async fn fail(
     work: &mut Work<TenantTx>,
     conversation: ConversationId,

@@ -52,15 +52,34 @@ pub struct IndexError(pub String);
 #[async_trait]
 pub trait Index: Send + Sync {
     /// Stores a version's chunks beside the others. Repeating it changes nothing.
-    async fn add(&self, tenant: TenantId, document: DocumentId, version: i32, chunks: Vec<Chunk>) -> Result<(), IndexError>;
+    async fn add(
+        &self,
+        tenant: TenantId,
+        document: DocumentId,
+        version: i32,
+        chunks: Vec<Chunk>,
+    ) -> Result<(), IndexError>;
 
     /// Removes every version of a document below `version`; all of them with `i32::MAX`. Returns the rows removed.
     async fn remove_below(&self, tenant: TenantId, document: DocumentId, version: i32) -> Result<u64, IndexError>;
 
     /// The nearest chunks by cosine similarity, best first.
-    async fn search_vector(&self, tenant: TenantId, query: &Embedding, filter: &SearchFilter, limit: usize) -> Result<Vec<Hit>, IndexError>;
+    async fn search_vector(
+        &self,
+        tenant: TenantId,
+        query: &Embedding,
+        filter: &SearchFilter,
+        limit: usize,
+    ) -> Result<Vec<Hit>, IndexError>;
 
     /// The best chunks by full-text score, best first; `query` is what a person typed, without any syntax.
     /// `vector` is the query's, for the similarity of each hit.
-    async fn search_text(&self, tenant: TenantId, query: &str, vector: &Embedding, filter: &SearchFilter, limit: usize) -> Result<Vec<Hit>, IndexError>;
+    async fn search_text(
+        &self,
+        tenant: TenantId,
+        query: &str,
+        vector: &Embedding,
+        filter: &SearchFilter,
+        limit: usize,
+    ) -> Result<Vec<Hit>, IndexError>;
 }

@@ -103,7 +103,9 @@ impl Backend for LaneBackend {
         context: &mut Context<'_>,
         _: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Self::Error>>> {
-        let Some(running) = &mut self.running else { return Poll::Ready(None) };
+        let Some(running) = &mut self.running else {
+            return Poll::Ready(None);
+        };
         running.deliveries.poll_recv(context).map(|delivery| {
             delivery.map(|delivery| {
                 let id = delivery.envelope.as_ref().map_or_else(|_| String::new(), |envelope| envelope.id.to_string());

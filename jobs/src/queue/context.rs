@@ -48,7 +48,8 @@ impl JobContext {
         self.envelope.attempt + 1
     }
 
-    /// A transaction beside the completion, for reading and for records that must outlive a failed run.
+    /// A transaction beside the completion, for reading and for records that must outlive a failed run. End it
+    /// before [`JobContext::finish`]: a job that holds two connections can starve the pool.
     pub async fn tenant_tx(&self) -> Result<TenantTx, StoreError> {
         TenantTx::begin(&self.runtime.database, self.envelope.tenant).await
     }

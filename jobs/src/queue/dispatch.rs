@@ -78,6 +78,10 @@ async fn push_batches(lanes: Lanes, mut receiver: mpsc::Receiver<Item>) {
             Err(_) => format!("no answer within {PUSH_TIMEOUT:?}"),
         };
         metrics::counter!("metachat_dispatch_failures_total").increment(1);
-        tracing::warn!(error = failure, jobs = by_kind.values().map(Vec::len).sum::<usize>(), "push failed, left to the relay");
+        tracing::warn!(
+            error = failure,
+            jobs = by_kind.values().map(Vec::len).sum::<usize>(),
+            "push failed, left to the relay"
+        );
     }
 }

@@ -86,6 +86,7 @@ async fn bury_unknown(database: &Database, rows: Vec<JobRow>) -> Result<(), Rela
         let cause = format!("unknown kind {:?}", row.kind);
         tracing::error!(job = %row.id, cause, "job buried");
         ledger::bury(tx.connection(), row.id, i64::MAX, &cause).await?;
+        metrics::counter!("metachat_jobs_total", "kind" => "unknown", "outcome" => "dead").increment(1);
     }
     Ok(tx.commit().await?)
 }

@@ -151,12 +151,14 @@ async fn settle_failure<J: Job>(context: &JobContext, job: Option<J>, failure: F
     };
     let Some(delay) = delay else {
         tracing::error!(cause, "job gave up");
+        noted(|| bury(context, job.as_ref(), &cause).boxed()).await?;
         count::<J>("dead");
-        return noted(|| bury(context, job.as_ref(), &cause).boxed()).await;
+        return Some(());
     };
     tracing::warn!(cause, ?delay, "job failed, will run again");
+    noted(|| put_off(context, delay, &cause).boxed()).await?;
     count::<J>("retry");
-    noted(|| put_off(context, delay, &cause).boxed()).await
+    Some(())
 }
 
 async fn put_off(context: &JobContext, delay: Duration, cause: &str) -> Result<(), StoreError> {
@@ -171,7 +173,9 @@ async fn bury<J: Job>(context: &JobContext, job: Option<&J>, cause: &str) -> Res
         ledger::bury(tx.connection(), context.envelope.id, context.token, cause).await?;
         return tx.commit().await;
     };
-    let Some(mut burial) = context.bury::<J::Scope>(cause).await? else { return Ok(()) };
+    let Some(mut burial) = context.bury::<J::Scope>(cause).await? else {
+        return Ok(());
+    };
     job.give_up(&mut burial, cause).await?;
     burial.commit_burial().await
 }
@@ -189,6 +193,16 @@ async fn noted<'a, T>(note: impl Fn() -> BoxFuture<'a, Result<T, StoreError>>) -
         }
     }
     None
+}
+
+/// How runs end, as counted.
+const OUTCOMES: [&str; 6] = ["done", "retry", "dead", "stale", "released", "lease_lost"];
+
+/// Puts every outcome at zero, so that the first one of a process shows as an increase.
+pub fn register_outcomes<J: Job>() {
+    for outcome in OUTCOMES {
+        metrics::counter!("metachat_jobs_total", "kind" => J::KIND, "outcome" => outcome).absolute(0);
+    }
 }
 
 fn count<J: Job>(outcome: &'static str) {

@@ -109,9 +109,11 @@ async fn listen(
     subscribed: impl Fn() + Send + 'static,
     heard: impl Fn(&str, &str) + Send + 'static,
 ) {
+    let mut down = false;
     loop {
         match subscribe(&lanes, &channels).await {
             Ok(mut subscription) => {
+                down = false;
                 subscribed();
                 let mut messages = subscription.on_message();
                 while let Some(message) = messages.next().await {
@@ -120,7 +122,12 @@ async fn listen(
                 }
                 tracing::warn!("subscription to Redis lost");
             }
-            Err(error) => tracing::warn!(%error, "cannot subscribe to Redis, will try again"),
+            // Said once per outage, not at every try.
+            Err(error) if !down => {
+                down = true;
+                tracing::warn!(%error, "cannot subscribe to Redis, will try again");
+            }
+            Err(_) => {}
         }
         tokio::time::sleep(RECONNECT).await;
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use metrics::Counter;
 use uuid::Uuid;
 
 use super::{dispatch::Dispatcher, envelope::Envelope, job::Job};
@@ -25,6 +26,7 @@ pub struct Work<S: Scope> {
     dispatcher: Dispatcher,
     jobs: Vec<NewJob>,
     progress: Vec<Uuid>,
+    counts: Vec<Counter>,
 }
 
 impl<S: Scope> Work<S> {
@@ -37,7 +39,15 @@ impl<S: Scope> Work<S> {
         traceparent: Option<String>,
     ) -> Result<Self, StoreError> {
         let tx = S::begin(database, tenant).await?;
-        Ok(Self { tx, share, traceparent, dispatcher: dispatcher.clone(), jobs: Vec::new(), progress: Vec::new() })
+        Ok(Self {
+            tx,
+            share,
+            traceparent,
+            dispatcher: dispatcher.clone(),
+            jobs: Vec::new(),
+            progress: Vec::new(),
+            counts: Vec::new(),
+        })
     }
 
     pub fn tx(&mut self) -> &mut S {
@@ -77,6 +87,11 @@ impl<S: Scope> Work<S> {
         }
     }
 
+    /// Counts something once the transaction has committed, so that a run that changes nothing counts nothing.
+    pub fn count(&mut self, counter: Counter) {
+        self.counts.push(counter);
+    }
+
     /// Writes the jobs, commits, and dispatches those that are due.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         let mut jobs = std::mem::take(&mut self.jobs);
@@ -88,6 +103,9 @@ impl<S: Scope> Work<S> {
         let now = Utc::now();
         for job in jobs {
             self.dispatcher.dispatch(job.kind, Envelope::fresh(job, self.share, now));
+        }
+        for counter in self.counts {
+            counter.increment(1);
         }
         for subject in self.progress {
             self.dispatcher.progress(subject);

@@ -5,7 +5,7 @@ use std::{ops::DerefMut, time::Duration};
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -103,9 +103,12 @@ fn pool(options: PgConnectOptions, set_role: &'static str, connections: u32) -> 
 }
 
 /// Brings the schema up to date, as the login role.
-pub async fn migrate(url: &str) -> Result<(), sqlx::migrate::MigrateError> {
-    let mut owner = PgConnection::connect(url).await.map_err(sqlx::migrate::MigrateError::from)?;
-    MIGRATOR.run(&mut owner).await
+pub async fn migrate(url: &str) -> Result<(), StoreError> {
+    let mut owner = PgConnection::connect(url).await?;
+    MIGRATOR.run(&mut owner).await.map_err(|error| match error {
+        MigrateError::Execute(error) => error.into(),
+        error => sqlx::Error::from(error).into(),
+    })
 }
 
 /// A transaction that work of one kind runs in.

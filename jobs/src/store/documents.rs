@@ -22,9 +22,7 @@ pub struct NewDocument<'a> {
 pub async fn insert(tx: &mut TenantTx, document: &NewDocument<'_>, limit: i64) -> Result<bool, StoreError> {
     let tenant = tx.tenant().uuid();
     // Serialises a tenant's uploads until commit, so that two cannot both take the last place.
-    sqlx::query!("select id from tenants where id = $1 for no key update", tenant)
-        .fetch_one(tx.connection())
-        .await?;
+    sqlx::query!("select id from tenants where id = $1 for no key update", tenant).fetch_one(tx.connection()).await?;
     if count(tx).await? >= limit {
         return Ok(false);
     }

@@ -37,9 +37,9 @@ impl StoreError {
         match self {
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
             // Class 08 is a lost connection, 57 an operator's intervention (shutdown, start-up), 53 resources.
-            Self::Database(sqlx::Error::Database(refused)) => refused
-                .code()
-                .is_some_and(|code| ["08", "57", "53"].iter().any(|class| code.starts_with(class))),
+            Self::Database(sqlx::Error::Database(refused)) => {
+                refused.code().is_some_and(|code| ["08", "57", "53"].iter().any(|class| code.starts_with(class)))
+            }
             _ => false,
         }
     }

@@ -9,7 +9,11 @@ use crate::domain::{
 };
 
 /// Writes an event into the outbox. Its `emit_event` job is added by the completion that calls this.
-pub(crate) async fn insert(connection: &mut PgConnection, tenant: TenantId, event: &NewEvent) -> Result<(), StoreError> {
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    event: &NewEvent,
+) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into events (id, tenant_id, type, conversation_id, message_id, data, created_at)
          values ($1, $2, $3, $4, $5, $6, $7)",

@@ -4,10 +4,19 @@ use sqlx::PgConnection;
 
 use super::{Database, StoreError};
 
-/// What there is one leader for. The number is the lock's key.
+/// What there is one leader for.
 #[derive(Debug, Clone, Copy)]
 pub enum Office {
-    Relay = 0x6d65_7461_0001,
+    Relay,
+}
+
+impl Office {
+    /// The advisory lock's key: "meta" and a number of the office's own.
+    const fn lock_key(self) -> i64 {
+        match self {
+            Self::Relay => 0x6d65_7461_0001,
+        }
+    }
 }
 
 /// A session that may hold an office.
@@ -23,7 +32,7 @@ impl Candidate {
 
     /// Takes the office unless another session holds it.
     pub async fn try_take(&mut self) -> Result<bool, StoreError> {
-        Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, self.office as i64)
+        Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, self.office.lock_key())
             .fetch_one(&mut self.session)
             .await?)
     }

@@ -134,8 +134,8 @@ pub async fn history(
     rows.into_iter()
         .rev()
         .map(|row| {
-            let role = Role::parse(&row.role)
-                .ok_or(StoreError::Unreadable { column: "messages.role", value: row.role })?;
+            let role =
+                Role::parse(&row.role).ok_or(StoreError::Unreadable { column: "messages.role", value: row.role })?;
             Ok(Turn { role, text: row.text })
         })
         .collect()

@@ -14,12 +14,7 @@ pub struct Parameters {
     pub tags: Vec<String>,
 }
 
-pub async fn insert(
-    tx: &mut TenantTx,
-    id: SearchId,
-    query: &str,
-    parameters: &Parameters,
-) -> Result<(), StoreError> {
+pub async fn insert(tx: &mut TenantTx, id: SearchId, query: &str, parameters: &Parameters) -> Result<(), StoreError> {
     let tenant = tx.tenant().uuid();
     sqlx::query!(
         "insert into searches (id, tenant_id, query, parameters) values ($1, $2, $3, $4)",

@@ -25,12 +25,7 @@ pub async fn payload(tx: &mut SystemTx, id: &str) -> Result<Option<Value>, Store
 }
 
 /// Notes what became of an event and whom it was about.
-pub async fn finish(
-    tx: &mut SystemTx,
-    id: &str,
-    tenant: Option<TenantId>,
-    outcome: &str,
-) -> Result<(), StoreError> {
+pub async fn finish(tx: &mut SystemTx, id: &str, tenant: Option<TenantId>, outcome: &str) -> Result<(), StoreError> {
     sqlx::query!(
         "update stripe_events set tenant_id = $2, outcome = $3, processed_at = now() where id = $1",
         id,

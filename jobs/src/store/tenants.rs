@@ -69,7 +69,8 @@ pub(super) fn tenant(
     enabled: bool,
     callback_secret: String,
 ) -> Result<Tenant, StoreError> {
-    let plan = Plan::parse(plan).ok_or_else(|| StoreError::Unreadable { column: "tenants.plan", value: plan.into() })?;
+    let plan =
+        Plan::parse(plan).ok_or_else(|| StoreError::Unreadable { column: "tenants.plan", value: plan.into() })?;
     Ok(Tenant {
         id,
         name,
@@ -108,8 +109,7 @@ pub async fn lock_subscription(
     row.map(|row| {
         Ok(Subscription {
             tenant: TenantId::from_uuid(row.id),
-            plan: Plan::parse(&row.plan)
-                .ok_or(StoreError::Unreadable { column: "tenants.plan", value: row.plan })?,
+            plan: Plan::parse(&row.plan).ok_or(StoreError::Unreadable { column: "tenants.plan", value: row.plan })?,
             status: row.subscription_status,
             event_at: row.subscription_event_at,
         })

@@ -26,13 +26,9 @@ pub async fn subscribed(tx: &mut TenantTx, event_type: &str) -> Result<Vec<Endpo
 
 /// An endpoint that is still enabled.
 pub async fn endpoint(tx: &mut TenantTx, id: EndpointId) -> Result<Option<Receiver>, StoreError> {
-    Ok(sqlx::query_as!(
-        Receiver,
-        "select url, secret from webhook_endpoints where id = $1 and enabled",
-        id.uuid()
-    )
-    .fetch_optional(tx.connection())
-    .await?)
+    Ok(sqlx::query_as!(Receiver, "select url, secret from webhook_endpoints where id = $1 and enabled", id.uuid())
+        .fetch_optional(tx.connection())
+        .await?)
 }
 
 /// A message's callback URL with the tenant's secret.

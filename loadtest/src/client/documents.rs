@@ -89,10 +89,7 @@ impl Client {
         let part = Part::bytes(upload.bytes)
             .file_name(upload.file_name)
             .mime_str(&upload.content_type)
-            .map_err(|source| ClientError::Transport {
-                call: "preparing an upload".into(),
-                source,
-            })?;
+            .map_err(|source| ClientError::Transport { call: "preparing an upload".into(), source })?;
         let mut form = Form::new();
         if let Some(name) = upload.name {
             form = form.text("name", name);
@@ -103,9 +100,7 @@ impl Client {
         if let Some(language) = upload.language {
             form = form.text("language", language);
         }
-        let request = self
-            .request(Method::POST, "/v1/documents")
-            .multipart(form.part("file", part));
+        let request = self.request(Method::POST, "/v1/documents").multipart(form.part("file", part));
         self.send(request.timeout(UPLOAD_TIMEOUT)).await?.parse()
     }
 

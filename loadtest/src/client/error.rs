@@ -15,12 +15,7 @@ pub enum ClientError {
 
     /// The API answered with a status that is not a success.
     #[error("{call} was refused with {status}: {problem}")]
-    Refused {
-        call: String,
-        status: u16,
-        problem: Box<Problem>,
-        retry_after: Option<Duration>,
-    },
+    Refused { call: String, status: u16, problem: Box<Problem>, retry_after: Option<Duration> },
 
     /// The API answered with something outside the contract.
     #[error("{call} was answered with something unexpected")]
@@ -56,16 +51,9 @@ impl ClientError {
     }
 
     pub(super) fn refused(call: String, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
-        let retry_after = headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
-        Self::Refused {
-            call,
-            status,
-            problem: Box::new(Problem::read(body)),
-            retry_after,
-        }
+        let retry_after =
+            headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+        Self::Refused { call, status, problem: Box::new(Problem::read(body)), retry_after }
     }
 }
 
@@ -120,10 +108,7 @@ mod tests {
         assert_eq!(error.status(), Some(402));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         assert_eq!(error.problem().unwrap().more["limit"], 100);
-        assert_eq!(
-            error.to_string(),
-            "POST /v1/messages was refused with 402: Plan limit (100 messages)"
-        );
+        assert_eq!(error.to_string(), "POST /v1/messages was refused with 402: Plan limit (100 messages)");
     }
 
     #[test]

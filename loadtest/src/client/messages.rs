@@ -41,10 +41,7 @@ pub struct Submission {
 
 impl Submission {
     pub fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            ..Self::default()
-        }
+        Self { text: text.into(), ..Self::default() }
     }
 }
 
@@ -83,10 +80,7 @@ pub enum MessageStatus {
 impl MessageStatus {
     /// True when the message will not change any more.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::Answered | Self::Withheld | Self::Escalated | Self::Failed | Self::Cancelled
-        )
+        matches!(self, Self::Answered | Self::Withheld | Self::Escalated | Self::Failed | Self::Cancelled)
     }
 }
 
@@ -119,11 +113,7 @@ impl Client {
         }
         let reply = self.send(request).await?;
         let (status, headers) = (reply.status, reply.headers.clone());
-        Ok(Submitted {
-            status,
-            headers,
-            message: reply.parse()?,
-        })
+        Ok(Submitted { status, headers, message: reply.parse()? })
     }
 
     /// Reads a message; with a wait, the API holds the call until the message is final or the wait (whole seconds) is over.

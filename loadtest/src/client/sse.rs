@@ -76,11 +76,7 @@ impl SseParser {
             return None;
         }
         let event = if event.is_empty() { "message".to_owned() } else { event };
-        Some(SseEvent {
-            id: self.last_id.clone(),
-            event,
-            data: data.join("\n"),
-        })
+        Some(SseEvent { id: self.last_id.clone(), event, data: data.join("\n") })
     }
 }
 
@@ -89,11 +85,7 @@ mod tests {
     use super::*;
 
     fn event(id: Option<&str>, event: &str, data: &str) -> SseEvent {
-        SseEvent {
-            id: id.map(str::to_owned),
-            event: event.to_owned(),
-            data: data.to_owned(),
-        }
+        SseEvent { id: id.map(str::to_owned), event: event.to_owned(), data: data.to_owned() }
     }
 
     const STREAM: &str = "\u{feff}: keep-alive\n\nid: 1\nevent: status\ndata: {\"status\":\"queued\"}\n\n\
@@ -117,11 +109,7 @@ mod tests {
     fn cuts_do_not_matter_even_inside_a_character() {
         for size in 1..8 {
             let mut parser = SseParser::default();
-            let events: Vec<_> = STREAM
-                .as_bytes()
-                .chunks(size)
-                .flat_map(|bytes| parser.push(bytes))
-                .collect();
+            let events: Vec<_> = STREAM.as_bytes().chunks(size).flat_map(|bytes| parser.push(bytes)).collect();
             assert_eq!(events, expected(), "chunks of {size}");
         }
     }

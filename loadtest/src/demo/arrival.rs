@@ -34,12 +34,7 @@ pub(super) async fn by_stream(
 ) -> Result<Streamed, ClientError> {
     let stream = client.stream(message_id, None, limit).await?;
     pin_mut!(stream);
-    let mut streamed = Streamed {
-        events: 0,
-        first_words: None,
-        done: None,
-        text: String::new(),
-    };
+    let mut streamed = Streamed { events: 0, first_words: None, done: None, text: String::new() };
     while let Some(event) = stream.next().await {
         let event = event?;
         streamed.events += 1;
@@ -70,14 +65,9 @@ pub(super) async fn by_callback(
     let tells = |delivery: &Delivery| {
         delivery.event_type != "message.received" && delivery.body.to_string().contains(message_id)
     };
-    let deliveries = receiver
-        .wait_until(limit, |deliveries| deliveries.iter().any(tells))
-        .await?;
+    let deliveries = receiver.wait_until(limit, |deliveries| deliveries.iter().any(tells)).await?;
     let delivery = deliveries.into_iter().find(tells).expect("it was waited for");
-    Ok(CalledBack {
-        after: delivery.at - asked_at,
-        delivery,
-    })
+    Ok(CalledBack { after: delivery.at - asked_at, delivery })
 }
 
 /// True when the stream came to its end and said what the poll says.
@@ -87,11 +77,7 @@ pub(super) fn report_stream(streamed: Result<Streamed, ClientError>, message: &M
         Err(error) => return complain(ink, "stream", &format!("{:#}", anyhow::Error::from(error))),
     };
     let Some(done) = streamed.done else {
-        return complain(
-            ink,
-            "stream",
-            &format!("ended after {} events without done", streamed.events),
-        );
+        return complain(ink, "stream", &format!("ended after {} events without done", streamed.events));
     };
     let polled = answer_text(message);
     if let Some(polled) = polled
@@ -104,11 +90,7 @@ pub(super) fn report_stream(streamed: Result<Streamed, ClientError>, message: &M
         None => String::new(),
     };
     let verdict = if polled.is_some() { ", same text" } else { "" };
-    let line = format!(
-        "{} events, {first_words}done after {:.2} s{verdict}",
-        streamed.events,
-        done.as_secs_f64()
-    );
+    let line = format!("{} events, {first_words}done after {:.2} s{verdict}", streamed.events, done.as_secs_f64());
     show::fact(ink, "by stream", &ink.green(&line));
     true
 }
@@ -118,25 +100,11 @@ pub(super) fn report_callback(called_back: Result<CalledBack, TooFew>, message: 
     let CalledBack { after, delivery } = match called_back {
         Ok(called_back) => called_back,
         Err(too_few) => {
-            let came: Vec<&str> = too_few
-                .deliveries
-                .iter()
-                .map(|delivery| delivery.event_type.as_str())
-                .collect();
-            return complain(
-                ink,
-                "callback",
-                &format!("did not come within {:?} (came: {came:?})", too_few.limit),
-            );
+            let came: Vec<&str> = too_few.deliveries.iter().map(|delivery| delivery.event_type.as_str()).collect();
+            return complain(ink, "callback", &format!("did not come within {:?} (came: {came:?})", too_few.limit));
         }
     };
-    let Delivery {
-        event_type,
-        id,
-        signature,
-        body,
-        ..
-    } = &delivery;
+    let Delivery { event_type, id, signature, body, .. } = &delivery;
     let line = format!("{event_type} {id} after {:.2} s, {signature}", after.as_seconds_f64());
     if *signature != Signature::Valid {
         return complain(ink, "callback", &line);

@@ -19,10 +19,7 @@ const UNANSWERABLE: &str = "Can you recommend a good dentist in Lisbon?";
 /// False when something did not work that should have; an error when there is no point in going on.
 pub(super) async fn hold(client: &Client, callback_secret: &str, limit: Duration, ink: Ink) -> anyhow::Result<bool> {
     let first = ask_three_ways(client, callback_secret, limit, ink).await?;
-    let second = Submission {
-        conversation_id: Some(first.conversation_id),
-        ..question(FOLLOW_UP)
-    };
+    let second = Submission { conversation_id: Some(first.conversation_id), ..question(FOLLOW_UP) };
     let second = ask(client, "Follow-up in the same conversation", &second, limit, ink).await?;
     let third = ask(client, "Not in the documents", &question(UNANSWERABLE), limit, ink).await?;
     Ok(first.flawless && second && third)
@@ -30,10 +27,7 @@ pub(super) async fn hold(client: &Client, callback_secret: &str, limit: Duration
 
 fn question(text: &str) -> Submission {
     Submission {
-        contact: Some(Contact {
-            id: "demo-visitor".into(),
-            name: Some("Mira".into()),
-        }),
+        contact: Some(Contact { id: "demo-visitor".into(), name: Some("Mira".into()) }),
         ..Submission::new(text)
     }
 }
@@ -47,10 +41,7 @@ struct First {
 async fn ask_three_ways(client: &Client, callback_secret: &str, limit: Duration, ink: Ink) -> anyhow::Result<First> {
     let receiver = Receiver::start().await.context("cannot listen for the callback")?;
     receiver.set_secret(callback_secret);
-    let submission = Submission {
-        callback_url: Some(receiver.url()),
-        ..question(ANSWERABLE)
-    };
+    let submission = Submission { callback_url: Some(receiver.url()), ..question(ANSWERABLE) };
 
     show::question(ink, "By poll, stream and callback", ANSWERABLE);
     let (asked, asked_at) = (Instant::now(), Utc::now());
@@ -67,10 +58,7 @@ async fn ask_three_ways(client: &Client, callback_secret: &str, limit: Duration,
         arrival::report_callback(called_back, &message, ink),
         message.status == MessageStatus::Answered,
     ];
-    Ok(First {
-        conversation_id: message.conversation_id,
-        flawless: flawless.into_iter().all(|worked| worked),
-    })
+    Ok(First { conversation_id: message.conversation_id, flawless: flawless.into_iter().all(|worked| worked) })
 }
 
 async fn ask(client: &Client, title: &str, submission: &Submission, limit: Duration, ink: Ink) -> anyhow::Result<bool> {
@@ -84,19 +72,13 @@ async fn ask(client: &Client, title: &str, submission: &Submission, limit: Durat
 
 /// Returns the message's id.
 async fn submit(client: &Client, submission: &Submission) -> anyhow::Result<String> {
-    let submitted = client
-        .submit(submission)
-        .await
-        .context("the question was not accepted")?;
+    let submitted = client.submit(submission).await.context("the question was not accepted")?;
     Ok(submitted.message.id)
 }
 
 /// The final message and how long it took, counted from the question.
 async fn by_poll(client: &Client, id: &str, asked: Instant, limit: Duration) -> anyhow::Result<(Message, Duration)> {
-    let message = client
-        .final_message(id, limit)
-        .await
-        .context("the answer did not come")?;
+    let message = client.final_message(id, limit).await.context("the answer did not come")?;
     Ok((message, asked.elapsed()))
 }
 
@@ -109,8 +91,5 @@ async fn report(client: &Client, message: &Message, took: Duration, ink: Ink) ->
 
 /// Withholding and escalating are answers too: the product declines to guess.
 fn worked(message: &Message) -> bool {
-    matches!(
-        message.status,
-        MessageStatus::Answered | MessageStatus::Withheld | MessageStatus::Escalated
-    )
+    matches!(message.status, MessageStatus::Answered | MessageStatus::Withheld | MessageStatus::Escalated)
 }

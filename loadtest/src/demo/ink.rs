@@ -13,9 +13,7 @@ pub(super) struct Ink {
 impl Ink {
     /// Coloured on a terminal, unless `NO_COLOR` is set.
     pub(super) fn for_stdout() -> Self {
-        Self {
-            coloured: stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        }
+        Self { coloured: stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
     pub(super) fn bold(self, text: &str) -> String {
@@ -80,12 +78,7 @@ mod tests {
         let text = "word ".repeat(40);
         let wrapped = wrap(&text, 10);
         assert_eq!(wrapped.split_whitespace().count(), 40);
-        assert!(
-            wrapped
-                .lines()
-                .skip(1)
-                .all(|line| line.starts_with("          w") && line.len() <= WIDTH)
-        );
+        assert!(wrapped.lines().skip(1).all(|line| line.starts_with("          w") && line.len() <= WIDTH));
     }
 
     #[test]

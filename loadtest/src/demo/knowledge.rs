@@ -19,10 +19,7 @@ pub(super) async fn load(client: &Client, limit: Duration, ink: Ink) -> anyhow::
     let progress = Progress::new(samples::documents().len() as u64);
     let mut pending = FuturesUnordered::new();
     for sample in samples::documents() {
-        let document = sample
-            .upload(client)
-            .await
-            .with_context(|| format!("cannot upload {}", sample.file_name))?;
+        let document = sample.upload(client).await.with_context(|| format!("cannot upload {}", sample.file_name))?;
         pending.push(async move { (sample.file_name, client.settled_document(&document.id, limit).await) });
     }
 
@@ -59,10 +56,7 @@ impl Progress {
         let style = ProgressStyle::with_template("Knowledge {bar:32} {pos}/{len} {wide_msg}");
         let bar = ProgressBar::new(documents).with_style(style.expect("the template is well formed"));
         bar.tick();
-        Self {
-            bar,
-            on_terminal: stderr().is_terminal(),
-        }
+        Self { bar, on_terminal: stderr().is_terminal() }
     }
 
     fn advance(&self, file_name: &str, document: &Document) {

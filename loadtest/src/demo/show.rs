@@ -25,17 +25,9 @@ pub(super) fn answer(ink: Ink, message: &Message, took: Duration) {
     let none = Answer::default();
     let answer = message.answer.as_ref().unwrap_or(&none);
     fact(ink, "answer", &text(ink, message, answer));
-    fact(
-        ink,
-        "status",
-        &format!("{} after {:.2} s by poll", message.status, took.as_secs_f64()),
-    );
+    fact(ink, "status", &format!("{} after {:.2} s by poll", message.status, took.as_secs_f64()));
     for (number, source) in answer.sources.iter().enumerate() {
-        fact(
-            ink,
-            if number == 0 { "sources" } else { "" },
-            &source_line(ink, number + 1, source),
-        );
+        fact(ink, if number == 0 { "sources" } else { "" }, &source_line(ink, number + 1, source));
     }
     if let Some(confidence) = &answer.confidence {
         fact(ink, "confidence", &confidence_line(ink, confidence));
@@ -65,26 +57,12 @@ fn text(ink: Ink, message: &Message, answer: &Answer) -> String {
 }
 
 fn source_line(ink: Ink, number: usize, source: &Source) -> String {
-    let Source {
-        document_name,
-        similarity,
-        content,
-        ..
-    } = source;
-    format!(
-        "[{number}] {document_name} {similarity:.2} {}",
-        ink.dim(&snippet(content, 70))
-    )
+    let Source { document_name, similarity, content, .. } = source;
+    format!("[{number}] {document_name} {similarity:.2} {}", ink.dim(&snippet(content, 70)))
 }
 
 fn confidence_line(ink: Ink, confidence: &Confidence) -> String {
-    let Confidence {
-        score,
-        level,
-        action,
-        escalated,
-        signals,
-    } = confidence;
+    let Confidence { score, level, action, escalated, signals } = confidence;
     let escalated = if *escalated { ", escalated" } else { "" };
     let signals: Vec<String> = signals
         .as_object()
@@ -92,8 +70,5 @@ fn confidence_line(ink: Ink, confidence: &Confidence) -> String {
         .flatten()
         .filter_map(|(name, value)| Some(format!("{name} {:.2}", value.as_f64()?)))
         .collect();
-    format!(
-        "{score:.2} {level}, action {action}{escalated}  {}",
-        ink.dim(&wrap(&signals.join(" · "), INDENT + 40))
-    )
+    format!("{score:.2} {level}, action {action}{escalated}  {}", ink.dim(&wrap(&signals.join(" · "), INDENT + 40)))
 }

@@ -7,9 +7,7 @@ use crate::client::{Timeline, TimelineEntry};
 
 pub(super) fn table(timeline: &Timeline) -> Table {
     let mut table = Table::new();
-    table
-        .load_preset(NOTHING)
-        .set_header(["at", "stage", "wait", "run", "attempt", "outcome"]);
+    table.load_preset(NOTHING).set_header(["at", "stage", "wait", "run", "attempt", "outcome"]);
     for column in [0, 2, 3, 4] {
         let column = table.column_mut(column).expect("the header has six columns");
         column.set_cell_alignment(CellAlignment::Right);
@@ -55,13 +53,7 @@ mod tests {
         ]}))
         .unwrap();
 
-        assert_eq!(
-            row(&timeline, &timeline.entries[0]),
-            ["+0 ms", "job ingest_message", "2 ms", "12 ms", "1", "done"]
-        );
-        assert_eq!(
-            row(&timeline, &timeline.entries[1]),
-            ["+250 ms", "event message.sent", "", "", "", ""]
-        );
+        assert_eq!(row(&timeline, &timeline.entries[0]), ["+0 ms", "job ingest_message", "2 ms", "12 ms", "1", "done"]);
+        assert_eq!(row(&timeline, &timeline.entries[1]), ["+250 ms", "event message.sent", "", "", "", ""]);
     }
 }

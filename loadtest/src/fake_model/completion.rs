@@ -24,10 +24,7 @@ impl Completion {
             model: request["model"].clone(),
             created,
             tokens: answer.split_inclusive(' ').map(str::to_owned).collect(),
-            prompt_tokens: messages
-                .iter()
-                .map(|message| count(&quote::text(&message["content"])))
-                .sum(),
+            prompt_tokens: messages.iter().map(|message| count(&quote::text(&message["content"]))).sum(),
         }
     }
 

@@ -41,12 +41,7 @@ mod tests {
 
     #[test]
     fn rates_are_shares_of_all_requests() {
-        let config = Config {
-            error_rate: 0.2,
-            rate_limit_rate: 0.1,
-            malformed_rate: 0.3,
-            ..Config::default()
-        };
+        let config = Config { error_rate: 0.2, rate_limit_rate: 0.1, malformed_rate: 0.3, ..Config::default() };
         let mut dice = StdRng::seed_from_u64(1);
         let throws: Vec<_> = (0..10_000).map(|_| Fault::roll(&config, &mut dice)).collect();
         let share = |fault| throws.iter().filter(|&&thrown| thrown == fault).count() as f64 / 10_000.0;

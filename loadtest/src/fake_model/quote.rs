@@ -33,10 +33,7 @@ pub(super) fn text(content: &Value) -> String {
 /// The first sentence of the source whose line starts with `[1]`. A marker line that ends like a sentence is the source
 /// itself; otherwise it is the title of the paragraph that follows.
 fn first_source(prompt: &str) -> Option<String> {
-    let mut lines = prompt
-        .lines()
-        .map(str::trim)
-        .skip_while(|line| !line.starts_with("[1]"));
+    let mut lines = prompt.lines().map(str::trim).skip_while(|line| !line.starts_with("[1]"));
     let title = lines.next()?.trim_start_matches("[1]").trim();
     let paragraph: Vec<&str> = lines
         .take_while(|line| !line.starts_with("[2]"))
@@ -51,10 +48,8 @@ fn first_source(prompt: &str) -> Option<String> {
 }
 
 fn first_sentence(line: &str) -> String {
-    let end = line
-        .match_indices(['.', '!', '?'])
-        .map(|(at, mark)| at + mark.len())
-        .find(|&end| line[end..].starts_with(' '));
+    let end =
+        line.match_indices(['.', '!', '?']).map(|(at, mark)| at + mark.len()).find(|&end| line[end..].starts_with(' '));
     line[..end.unwrap_or(line.len())].chars().take(LONGEST_QUOTE).collect()
 }
 
@@ -73,10 +68,7 @@ mod tests {
                 [2] Shipping\nWe ship daily."}),
             json!({"role": "user", "content": "How long do I have?"}),
         ];
-        assert_eq!(
-            answer(&messages),
-            "You have 60 days to return an item, i.e.two months. [1]"
-        );
+        assert_eq!(answer(&messages), "You have 60 days to return an item, i.e.two months. [1]");
     }
 
     #[test]

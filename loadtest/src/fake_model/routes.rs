@@ -20,10 +20,7 @@ use super::completion::Completion;
 use super::{Config, Fault, Mind};
 
 pub(super) fn router(mind: Arc<Mutex<Mind>>) -> Router {
-    Router::new()
-        .route("/v1/models", get(models))
-        .route("/v1/chat/completions", post(complete))
-        .with_state(mind)
+    Router::new().route("/v1/models", get(models)).route("/v1/chat/completions", post(complete)).with_state(mind)
 }
 
 async fn models() -> Json<Value> {
@@ -34,10 +31,7 @@ async fn models() -> Json<Value> {
 }
 
 async fn complete(State(mind): State<Arc<Mutex<Mind>>>, headers: HeaderMap, Json(request): Json<Value>) -> Response {
-    let authorization = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (fault, config, number) = {
         let mut mind = mind.lock().expect("no holder panics");
         let fault = mind.receive(authorization, request.clone());
@@ -46,28 +40,18 @@ async fn complete(State(mind): State<Arc<Mutex<Mind>>>, headers: HeaderMap, Json
     let completion = Completion::new(number, Utc::now().timestamp(), &request, config.answer.clone());
     sleep(config.latency).await;
     match fault {
-        Some(Fault::ServerError) => refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "server_error",
-            "The fake model fails on purpose",
-        ),
+        Some(Fault::ServerError) => {
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "The fake model fails on purpose")
+        }
         Some(Fault::RateLimited) => {
             let wait = [(RETRY_AFTER, config.retry_after.to_string())];
-            let body = refusal(
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate_limit_exceeded",
-                "The fake model wants a rest",
-            );
+            let body = refusal(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "The fake model wants a rest");
             (wait, body).into_response()
         }
         Some(Fault::Malformed) if request["stream"] == true => broken_stream(&completion, &config),
         Some(Fault::Malformed) => {
             let whole = completion.whole().to_string();
-            (
-                [(CONTENT_TYPE, "application/json")],
-                whole[..whole.len() / 2].to_owned(),
-            )
-                .into_response()
+            ([(CONTENT_TYPE, "application/json")], whole[..whole.len() / 2].to_owned()).into_response()
         }
         None if request["stream"] == true => {
             let include_usage = request["stream_options"]["include_usage"] == true;
@@ -87,12 +71,7 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
 
 fn whole_stream(completion: &Completion, include_usage: bool, config: &Config) -> Response {
     let mut frames = vec![completion.opening().to_string()];
-    frames.extend(
-        completion
-            .tokens()
-            .iter()
-            .map(|token| completion.piece(token).to_string()),
-    );
+    frames.extend(completion.tokens().iter().map(|token| completion.piece(token).to_string()));
     frames.push(completion.closing().to_string());
     if include_usage {
         frames.push(completion.usage_chunk().to_string());

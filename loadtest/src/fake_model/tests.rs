@@ -25,11 +25,7 @@ fn question(stream: bool) -> Value {
 
 async fn frames(response: reqwest::Response) -> Vec<String> {
     let bytes = response.bytes().await.unwrap();
-    SseParser::default()
-        .push(&bytes)
-        .into_iter()
-        .map(|event| event.data)
-        .collect()
+    SseParser::default().push(&bytes).into_iter().map(|event| event.data).collect()
 }
 
 #[tokio::test]
@@ -39,10 +35,7 @@ async fn a_completion_comes_whole() {
     let body: Value = ask(&model, question(false)).await.json().await.unwrap();
 
     assert_eq!(body["choices"][0]["message"]["content"], "Tents last 5 years. [1]");
-    assert_eq!(
-        body["usage"],
-        json!({"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10})
-    );
+    assert_eq!(body["usage"], json!({"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}));
     let requests = model.requests();
     assert_eq!(requests[0].authorization.as_deref(), Some("Bearer sk-test"));
     assert_eq!(requests[0].body["model"], "gpt-test");
@@ -56,14 +49,8 @@ async fn a_stream_is_framed_as_openai_does() {
 
     let (done, chunks) = frames.split_last().unwrap();
     assert_eq!(done, "[DONE]");
-    let chunks: Vec<Value> = chunks
-        .iter()
-        .map(|chunk| serde_json::from_str(chunk).unwrap())
-        .collect();
-    let text: String = chunks
-        .iter()
-        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
-        .collect();
+    let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(text, "Tents last 5 years. [1]");
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "stop");
     assert_eq!(chunks[chunks.len() - 1]["choices"], json!([]));
@@ -72,23 +59,12 @@ async fn a_stream_is_framed_as_openai_does() {
 
 #[tokio::test]
 async fn scripted_faults_come_in_order_and_then_end() {
-    let model = FakeModel::start(Config {
-        retry_after: 3,
-        ..Config::default()
-    })
-    .await
-    .unwrap();
+    let model = FakeModel::start(Config { retry_after: 3, ..Config::default() }).await.unwrap();
     model.script([Fault::ServerError, Fault::RateLimited, Fault::Malformed]);
 
     assert_eq!(ask(&model, question(false)).await.status(), 500);
     let limited = ask(&model, question(false)).await;
-    assert_eq!(
-        (
-            limited.status().as_u16(),
-            limited.headers()["retry-after"].to_str().unwrap()
-        ),
-        (429, "3")
-    );
+    assert_eq!((limited.status().as_u16(), limited.headers()["retry-after"].to_str().unwrap()), (429, "3"));
     let broken = frames(ask(&model, question(true)).await).await;
     assert!(serde_json::from_str::<Value>(broken.last().unwrap()).is_err());
     assert_eq!(ask(&model, question(false)).await.status(), 200);

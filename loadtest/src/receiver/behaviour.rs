@@ -22,10 +22,7 @@ pub struct Behaviour {
 impl Behaviour {
     /// Answers with these statuses in order; the last one stays.
     pub fn answering(statuses: impl Into<Vec<u16>>) -> Self {
-        Self {
-            statuses: statuses.into(),
-            ..Self::default()
-        }
+        Self { statuses: statuses.into(), ..Self::default() }
     }
 
     /// A number that is no HTTP status is answered as 500, which a sender retries just the same.

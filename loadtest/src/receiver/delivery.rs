@@ -57,11 +57,7 @@ impl Delivery {
         status: u16,
         attempts: &mut HashMap<String, usize>,
     ) -> Self {
-        let id = headers
-            .get(HEADER_WEBHOOK_ID)
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
+        let id = headers.get(HEADER_WEBHOOK_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let attempt = attempts.entry(id.clone()).or_default();
         *attempt += 1;
@@ -90,18 +86,8 @@ impl fmt::Display for Signature {
 
 impl fmt::Display for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            id,
-            event_type,
-            signature,
-            status,
-            attempt,
-            ..
-        } = self;
+        let Self { id, event_type, signature, status, attempt, .. } = self;
         let at = self.at.format("%H:%M:%S%.3f");
-        write!(
-            f,
-            "{at}  {event_type:<24} {id}  attempt {attempt}  {signature}  answered {status}"
-        )
+        write!(f, "{at}  {event_type:<24} {id}  attempt {attempt}  {signature}  answered {status}")
     }
 }

@@ -32,10 +32,7 @@ async fn a_signed_delivery_is_kept() {
 
     let deliveries = receiver.wait_for(1, SOON).await.unwrap();
     assert_eq!(deliveries[0].signature, Signature::Valid);
-    assert_eq!(
-        (deliveries[0].id.as_str(), deliveries[0].event_type.as_str()),
-        ("msg_1", "message.sent")
-    );
+    assert_eq!((deliveries[0].id.as_str(), deliveries[0].event_type.as_str()), ("msg_1", "message.sent"));
     assert_eq!(deliveries[0].body["data"]["n"], 1);
 }
 
@@ -44,12 +41,7 @@ async fn a_foreign_signature_is_refused_and_still_recorded() {
     let receiver = Receiver::start().await.unwrap();
     receiver.set_secret(SECRET);
 
-    assert_eq!(
-        deliver(&receiver, "msg_1", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-            .await
-            .status(),
-        401
-    );
+    assert_eq!(deliver(&receiver, "msg_1", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").await.status(), 401);
 
     assert!(matches!(receiver.deliveries()[0].signature, Signature::Invalid(_)));
 }
@@ -57,18 +49,12 @@ async fn a_foreign_signature_is_refused_and_still_recorded() {
 #[tokio::test]
 async fn statuses_follow_the_script_and_repeats_are_counted() {
     let receiver = Receiver::start().await.unwrap();
-    receiver.set_behaviour(Behaviour {
-        retry_after: Some(2),
-        ..Behaviour::answering([500, 503, 200])
-    });
+    receiver.set_behaviour(Behaviour { retry_after: Some(2), ..Behaviour::answering([500, 503, 200]) });
 
     let mut statuses = Vec::new();
     for _ in 0..4 {
         let response = deliver(&receiver, "msg_1", SECRET).await;
-        statuses.push((
-            response.status().as_u16(),
-            response.headers().contains_key("retry-after"),
-        ));
+        statuses.push((response.status().as_u16(), response.headers().contains_key("retry-after")));
     }
 
     assert_eq!(statuses, [(500, true), (503, true), (200, false), (200, false)]);

@@ -19,26 +19,15 @@ pub(super) async fn launch(admin: &Client, tenants: u32, documents_timeout: Dura
     let mut fleet = Vec::new();
     let mut documents = Vec::new();
     for number in 1..=tenants {
-        let tenant = admin
-            .create_tenant(&unlimited(number))
-            .await
-            .context("cannot create a tenant")?;
+        let tenant = admin.create_tenant(&unlimited(number)).await.context("cannot create a tenant")?;
         let client = admin.with_key(&tenant.api_key.key);
         for sample in samples::documents() {
             documents.push((client.clone(), sample.upload(&client).await?.id));
         }
         fleet.push(client);
     }
-    println!(
-        "{tenants} tenants created, waiting for {} documents to become searchable …",
-        documents.len()
-    );
-    try_join_all(
-        documents
-            .iter()
-            .map(|(client, id)| searchable(client, id, documents_timeout)),
-    )
-    .await?;
+    println!("{tenants} tenants created, waiting for {} documents to become searchable …", documents.len());
+    try_join_all(documents.iter().map(|(client, id)| searchable(client, id, documents_timeout))).await?;
     println!("ready after {:.1} s", started.elapsed().as_secs_f64());
     Ok(fleet)
 }
@@ -48,12 +37,7 @@ fn unlimited(number: u32) -> NewTenant {
         "conversations": NO_LIMIT, "documents": NO_LIMIT, "messages": NO_LIMIT,
         "api_calls": NO_LIMIT, "requests_per_minute": NO_LIMIT,
     });
-    NewTenant {
-        name: format!("Steady load {number}"),
-        plan: Some("pro".into()),
-        limits: Some(limits),
-        settings: None,
-    }
+    NewTenant { name: format!("Steady load {number}"), plan: Some("pro".into()), limits: Some(limits), settings: None }
 }
 
 async fn searchable(client: &Client, id: &str, limit: Duration) -> anyhow::Result<()> {

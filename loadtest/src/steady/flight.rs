@@ -36,25 +36,13 @@ pub(super) async fn fly(client: Client, question: String, due: Instant, limit: D
         Ok(accepted) => accepted.message,
         Err(error) => {
             let outcome = error.status().map_or(Outcome::Broken, Outcome::Refused);
-            return Flight {
-                submitted: None,
-                finished: None,
-                outcome,
-            };
+            return Flight { submitted: None, finished: None, outcome };
         }
     };
     let submitted = Some(due.elapsed());
     match follow(&client, &accepted.id, due + limit).await {
-        Some(status) => Flight {
-            submitted,
-            finished: Some(due.elapsed()),
-            outcome: Outcome::Finished(status),
-        },
-        None => Flight {
-            submitted,
-            finished: None,
-            outcome: Outcome::TimedOut,
-        },
+        Some(status) => Flight { submitted, finished: Some(due.elapsed()), outcome: Outcome::Finished(status) },
+        None => Flight { submitted, finished: None, outcome: Outcome::TimedOut },
     }
 }
 

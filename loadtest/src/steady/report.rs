@@ -24,10 +24,7 @@ pub(super) fn print(args: &Args, tally: &Tally) -> bool {
     }
     if let Some(limit) = args.min_answered_ratio {
         let ratio = tally.answered_ratio();
-        kept &= check(
-            ratio >= limit,
-            &format!("answered {:.2} %, limit {:.2} %", ratio * 100.0, limit * 100.0),
-        );
+        kept &= check(ratio >= limit, &format!("answered {:.2} %, limit {:.2} %", ratio * 100.0, limit * 100.0));
     }
     kept
 }
@@ -46,11 +43,7 @@ fn rates(args: &Args, tally: &Tally) -> Table {
     table.add_row(row("dropped, not sent", tally.dropped, tally.dropped as f64 / sending));
     table.add_row(row("sent", tally.sent, tally.sent as f64 / sending));
     table.add_row(row("accepted", tally.accepted(), tally.accepted() as f64 / sending));
-    table.add_row(row(
-        "finished",
-        tally.finished(),
-        tally.finished() as f64 / finishing.max(f64::MIN_POSITIVE),
-    ));
+    table.add_row(row("finished", tally.finished(), tally.finished() as f64 / finishing.max(f64::MIN_POSITIVE)));
     table
 }
 
@@ -84,10 +77,7 @@ fn outcomes(tally: &Tally) -> Table {
     for (outcome, &count) in &tally.outcomes {
         add(describe(*outcome), count);
     }
-    for (name, count) in [
-        ("dropped, not sent", tally.dropped),
-        ("abandoned at the interrupt", tally.abandoned),
-    ] {
+    for (name, count) in [("dropped, not sent", tally.dropped), ("abandoned at the interrupt", tally.abandoned)] {
         if count > 0 {
             add(name.to_owned(), count);
         }

@@ -13,10 +13,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(rate: f64, duration: Duration) -> Self {
-        Self {
-            rate,
-            total: (rate * duration.as_secs_f64()).round() as u64,
-        }
+        Self { rate, total: (rate * duration.as_secs_f64()).round() as u64 }
     }
 
     /// The moments from `start` on, first to last.
@@ -43,9 +40,7 @@ mod tests {
     #[test]
     fn an_odd_rate_does_not_drift() {
         let start = Instant::now();
-        let arrivals: Vec<_> = Schedule::new(333.3, Duration::from_secs(3_600))
-            .arrivals(start)
-            .collect();
+        let arrivals: Vec<_> = Schedule::new(333.3, Duration::from_secs(3_600)).arrivals(start).collect();
 
         assert_eq!(arrivals.len(), 1_199_880);
         let last = (arrivals[arrivals.len() - 1] - start).as_secs_f64();

@@ -23,21 +23,11 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_loaded() {
-        for local in [
-            "http://localhost:8080",
-            "http://127.0.0.1",
-            "http://127.8.0.1:1/x",
-            "http://[::1]:8080",
-        ] {
+        for local in ["http://localhost:8080", "http://127.0.0.1", "http://127.8.0.1:1/x", "http://[::1]:8080"] {
             assert!(refuse_remote(local).is_ok(), "{local}");
         }
-        for remote in [
-            "http://10.0.0.1",
-            "https://example.com",
-            "http://localhost.example.com",
-            "http://0.0.0.0",
-            "x",
-        ] {
+        for remote in ["http://10.0.0.1", "https://example.com", "http://localhost.example.com", "http://0.0.0.0", "x"]
+        {
             assert!(refuse_remote(remote).is_err(), "{remote}");
         }
     }

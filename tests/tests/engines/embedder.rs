@@ -11,26 +11,18 @@ async fn vectors_agree_with_the_model_card() {
     assert_eq!((embedder.model(), embedder.dimension()), ("all-MiniLM-L6-v2-int8", 384));
     let person = embedder.embed_query("That is a happy person").await.unwrap();
     assert!((cosine(&person, &person) - 1.0).abs() < 1e-4);
-    for (sentence, expected) in [
-        ("That is a happy dog", 0.695),
-        ("That is a very happy person", 0.943),
-        ("Today is a sunny day", 0.257),
-    ] {
+    for (sentence, expected) in
+        [("That is a happy dog", 0.695), ("That is a very happy person", 0.943), ("Today is a sunny day", 0.257)]
+    {
         let other = embedder.embed_query(sentence).await.unwrap();
-        assert!(
-            (cosine(&person, &other) - expected).abs() < 0.04,
-            "{sentence}: {}",
-            cosine(&person, &other)
-        );
+        assert!((cosine(&person, &other) - expected).abs() < 0.04, "{sentence}: {}", cosine(&person, &other));
     }
 }
 
 #[tokio::test]
 async fn a_vector_does_not_depend_on_its_company() {
     let embedder = connect_embedder().await;
-    let texts: Vec<String> = (1..30)
-        .map(|words| "The tent keeps water out. ".repeat(words))
-        .collect();
+    let texts: Vec<String> = (1..30).map(|words| "The tent keeps water out. ".repeat(words)).collect();
     let together = embedder.embed_documents(texts.clone()).await.unwrap();
     for (text, vector) in texts.iter().zip(&together) {
         let alone = embedder.embed_documents(vec![text.clone()]).await.unwrap();
@@ -60,14 +52,8 @@ async fn a_query_overtakes_documents() {
 
 #[tokio::test]
 async fn a_missing_model_is_named() {
-    let config = EmbedderConfig {
-        embedding_model_dir: "/nowhere".into(),
-        embedding_sessions: 1,
-        embedding_intra_threads: 1,
-    };
+    let config =
+        EmbedderConfig { embedding_model_dir: "/nowhere".into(), embedding_sessions: 1, embedding_intra_threads: 1 };
     let error = OnnxEmbedder::connect(&config).await.err().expect("there is no model");
-    assert!(
-        format!("{error:#}").contains("EMBEDDING_MODEL_DIR /nowhere"),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("EMBEDDING_MODEL_DIR /nowhere"), "{error:#}");
 }

@@ -8,9 +8,7 @@ use worker::engines::index::{IndexConfig, LanceIndex};
 const DIMENSION: usize = 8;
 
 async fn connect(directory: &TempDir) -> LanceIndex {
-    let config = IndexConfig {
-        index_uri: directory.path().join("index").display().to_string(),
-    };
+    let config = IndexConfig { lancedb_uri: directory.path().join("index").display().to_string() };
     LanceIndex::connect(&config, "test-Model v1", DIMENSION).await.unwrap()
 }
 
@@ -53,49 +51,23 @@ async fn both_legs_find_what_was_added() {
     let near = index.search_vector(tenant, &vector(1.0), &all, 10).await.unwrap();
     assert_eq!(texts(&near), ["Tents are waterproof.", "Refunds take five days."]);
     assert!((near[0].similarity - 1.0_f32.to_radians().cos()).abs() < 1e-4 && near[0].score == near[0].similarity);
+    assert_eq!((near[0].heading.as_deref(), near[0].page), (Some("Intro › First"), None));
     assert_eq!(
-        (near[0].heading.as_deref(), near[0].page),
-        (Some("Intro › First"), None)
-    );
-    assert_eq!(
-        (
-            near[1].heading.as_deref(),
-            near[1].page,
-            near[1].position,
-            near[1].document
-        ),
+        (near[1].heading.as_deref(), near[1].page, near[1].position, near[1].document),
         (None, Some(3), 3, document)
     );
 
-    let worded = index
-        .search_text(tenant, "refund (AND \"days\" -*:^~", &vector(30.0), &all, 10)
-        .await
-        .unwrap();
+    let worded = index.search_text(tenant, "refund (AND \"days\" -*:^~", &vector(30.0), &all, 10).await.unwrap();
     assert_eq!(texts(&worded), ["Refunds take five days."]);
     assert!((worded[0].similarity - 1.0).abs() < 1e-4 && worded[0].score > 0.0);
     assert_eq!(
-        texts(
-            &index
-                .search_text(tenant, "intro", &vector(0.0), &all, 10)
-                .await
-                .unwrap()
-        ),
+        texts(&index.search_text(tenant, "intro", &vector(0.0), &all, 10).await.unwrap()),
         ["Tents are waterproof."]
     );
     for nothing in ["the of and", "?!", "", "zebra"] {
-        assert!(
-            index
-                .search_text(tenant, nothing, &vector(0.0), &all, 10)
-                .await
-                .unwrap()
-                .is_empty(),
-            "{nothing}"
-        );
+        assert!(index.search_text(tenant, nothing, &vector(0.0), &all, 10).await.unwrap().is_empty(), "{nothing}");
     }
-    assert_eq!(
-        index.search_vector(tenant, &vector(0.0), &all, 1).await.unwrap().len(),
-        1
-    );
+    assert_eq!(index.search_vector(tenant, &vector(0.0), &all, 1).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -103,36 +75,14 @@ async fn a_tenant_never_sees_another_ones_rows() {
     let directory = TempDir::new().unwrap();
     let index = connect(&directory).await;
     let (one, other, document) = (TenantId::generate(), TenantId::generate(), DocumentId::generate());
-    index
-        .add(one, document, 1, vec![chunk(document, 1, 0, "secret recipe", &[])])
-        .await
-        .unwrap();
+    index.add(one, document, 1, vec![chunk(document, 1, 0, "secret recipe", &[])]).await.unwrap();
     let all = SearchFilter::default();
     for tenant in [other, TenantId::generate()] {
-        assert!(
-            index
-                .search_vector(tenant, &vector(0.0), &all, 10)
-                .await
-                .unwrap()
-                .is_empty()
-        );
-        assert!(
-            index
-                .search_text(tenant, "secret", &vector(0.0), &all, 10)
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert!(index.search_vector(tenant, &vector(0.0), &all, 10).await.unwrap().is_empty());
+        assert!(index.search_text(tenant, "secret", &vector(0.0), &all, 10).await.unwrap().is_empty());
         assert_eq!(index.remove_below(tenant, document, i32::MAX).await.unwrap(), 0);
     }
-    assert_eq!(
-        index
-            .search_text(one, "secret", &vector(0.0), &all, 10)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(index.search_text(one, "secret", &vector(0.0), &all, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -140,14 +90,9 @@ async fn filters_apply_before_the_limit() {
     let directory = TempDir::new().unwrap();
     let index = connect(&directory).await;
     let (tenant, near, far) = (TenantId::generate(), DocumentId::generate(), DocumentId::generate());
-    let close = (0..5)
-        .map(|position| chunk(near, 1, position, "tent", &["it's", "a"]))
-        .collect();
+    let close = (0..5).map(|position| chunk(near, 1, position, "tent", &["it's", "a"])).collect();
     index.add(tenant, near, 1, close).await.unwrap();
-    index
-        .add(tenant, far, 1, vec![chunk(far, 1, 17, "tent", &["b", "c"])])
-        .await
-        .unwrap();
+    index.add(tenant, far, 1, vec![chunk(far, 1, 17, "tent", &["b", "c"])]).await.unwrap();
     let of = |documents: &[DocumentId], tags: &[&str]| SearchFilter {
         documents: documents.to_vec(),
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
@@ -161,16 +106,9 @@ async fn filters_apply_before_the_limit() {
         (of(&[], &["') OR (1=1"]), 5, vec![]),
     ] {
         let by_vector = index.search_vector(tenant, &vector(0.0), &filter, limit).await.unwrap();
-        let by_text = index
-            .search_text(tenant, "tents", &vector(0.0), &filter, limit)
-            .await
-            .unwrap();
+        let by_text = index.search_text(tenant, "tents", &vector(0.0), &filter, limit).await.unwrap();
         for hits in [by_vector, by_text] {
-            assert_eq!(
-                hits.iter().map(|hit| hit.document).collect::<Vec<_>>(),
-                expected,
-                "{filter:?}"
-            );
+            assert_eq!(hits.iter().map(|hit| hit.document).collect::<Vec<_>>(), expected, "{filter:?}");
         }
     }
 }
@@ -182,21 +120,14 @@ async fn an_old_version_goes_when_the_new_one_is_there() {
     let (tenant, document, other) = (TenantId::generate(), DocumentId::generate(), DocumentId::generate());
     assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 0);
     for version in 1..=2 {
-        let chunks = (0..3)
-            .map(|position| chunk(document, version, position, &format!("version {version}"), &[]))
-            .collect();
+        let chunks =
+            (0..3).map(|position| chunk(document, version, position, &format!("version {version}"), &[])).collect();
         index.add(tenant, document, version, chunks).await.unwrap();
     }
-    index
-        .add(tenant, other, 1, vec![chunk(other, 1, 0, "other", &[])])
-        .await
-        .unwrap();
+    index.add(tenant, other, 1, vec![chunk(other, 1, 0, "other", &[])]).await.unwrap();
     assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 3);
     assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 0);
-    let hits = index
-        .search_vector(tenant, &vector(0.0), &SearchFilter::default(), 10)
-        .await
-        .unwrap();
+    let hits = index.search_vector(tenant, &vector(0.0), &SearchFilter::default(), 10).await.unwrap();
     assert!(hits.len() == 4 && hits.iter().all(|hit| hit.version == 2 || hit.document == other));
     assert_eq!(index.remove_below(tenant, document, i32::MAX).await.unwrap(), 3);
     assert_eq!(index.remove_below(tenant, other, i32::MAX).await.unwrap(), 1);
@@ -213,39 +144,19 @@ async fn an_old_version_goes_when_the_new_one_is_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_writers_lose_nothing_and_small_adds_are_merged() {
     let directory = TempDir::new().unwrap();
-    let writers = [
-        connect(&directory).await,
-        connect(&directory).await,
-        connect(&directory).await,
-    ];
+    let writers = [connect(&directory).await, connect(&directory).await, connect(&directory).await];
     let tenant = TenantId::generate();
     let write = async |index: &LanceIndex| {
         for _ in 0..10 {
             let document = DocumentId::generate();
-            let chunks = (0..2)
-                .map(|position| chunk(document, 1, position, "boots", &[]))
-                .collect();
+            let chunks = (0..2).map(|position| chunk(document, 1, position, "boots", &[])).collect();
             index.add(tenant, document, 1, chunks).await.unwrap();
         }
     };
     tokio::join!(write(&writers[0]), write(&writers[1]), write(&writers[2]));
     for index in &writers {
         let all = SearchFilter::default();
-        assert_eq!(
-            index
-                .search_vector(tenant, &vector(0.0), &all, 100)
-                .await
-                .unwrap()
-                .len(),
-            60
-        );
-        assert_eq!(
-            index
-                .search_text(tenant, "boot", &vector(0.0), &all, 100)
-                .await
-                .unwrap()
-                .len(),
-            60
-        );
+        assert_eq!(index.search_vector(tenant, &vector(0.0), &all, 100).await.unwrap().len(), 60);
+        assert_eq!(index.search_text(tenant, "boot", &vector(0.0), &all, 100).await.unwrap().len(), 60);
     }
 }

@@ -13,17 +13,11 @@ use std::path::PathBuf;
 use worker::engines::embedder::{EmbedderConfig, OnnxEmbedder};
 
 fn model_dir() -> PathBuf {
-    std::env::var_os("EMBEDDING_MODEL_DIR")
-        .expect("EMBEDDING_MODEL_DIR; run `make test`")
-        .into()
+    std::env::var_os("EMBEDDING_MODEL_DIR").expect("EMBEDDING_MODEL_DIR; run `make test`").into()
 }
 
 async fn connect_embedder() -> OnnxEmbedder {
-    let config = EmbedderConfig {
-        embedding_model_dir: model_dir(),
-        embedding_sessions: 1,
-        embedding_intra_threads: 1,
-    };
+    let config = EmbedderConfig { embedding_model_dir: model_dir(), embedding_sessions: 1, embedding_intra_threads: 1 };
     OnnxEmbedder::connect(&config).await.expect("the embedding model loads")
 }
 

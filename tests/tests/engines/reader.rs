@@ -8,19 +8,11 @@ use super::model_dir;
 /// The worker binary, which is the parser's child process: where `make test` built it, else beside this test's.
 fn worker_binary() -> PathBuf {
     let beside = || std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
-    std::env::var_os("METACHAT_BIN_DIR")
-        .map_or_else(beside, PathBuf::from)
-        .join("metachat-worker")
+    std::env::var_os("METACHAT_BIN_DIR").map_or_else(beside, PathBuf::from).join("metachat-worker")
 }
 
 fn reader() -> FileReader {
-    FileReader::connect(
-        &ReaderConfig {
-            extract_program: Some(worker_binary()),
-        },
-        &model_dir(),
-    )
-    .unwrap()
+    FileReader::connect(&ReaderConfig { extract_program: Some(worker_binary()) }, &model_dir()).unwrap()
 }
 
 async fn passages(bytes: impl Into<Vec<u8>>, content_type: &str) -> Vec<Passage> {
@@ -43,10 +35,8 @@ fn sample(name: &str) -> Vec<u8> {
 async fn markdown_keeps_its_heading_path_and_drops_nothing() {
     let markdown = "Before.\n\n# Returns\n\nFirst.\n\n## Time limit\n\n30 days.\n\n```\n# no heading\n```\n\n## Empty\n\n# Contact\nCall us.";
     let passages = passages(markdown, "text/markdown; charset=utf-8").await;
-    let read: Vec<(Option<&str>, &str)> = passages
-        .iter()
-        .map(|passage| (passage.heading.as_deref(), passage.text.as_str()))
-        .collect();
+    let read: Vec<(Option<&str>, &str)> =
+        passages.iter().map(|passage| (passage.heading.as_deref(), passage.text.as_str())).collect();
     assert_eq!(
         read,
         [
@@ -66,10 +56,7 @@ async fn long_texts_overlap_and_lose_no_word() {
     assert!(passages.len() > 20);
     for pair in passages.windows(2) {
         let start = pair[1].text.split(' ').next().unwrap();
-        assert!(
-            pair[0].text.split(' ').any(|word| word == start),
-            "{start} is in one passage only"
-        );
+        assert!(pair[0].text.split(' ').any(|word| word == start), "{start} is in one passage only");
     }
     let all: Vec<&str> = passages.iter().flat_map(|passage| passage.text.split(' ')).collect();
     assert!(words.iter().all(|word| all.contains(&word.as_str())));
@@ -81,10 +68,7 @@ async fn html_loses_its_frame() {
         <h1>Shipping</h1><p>Two <a href='/days'>days</a>.</p><script>alert(1)</script><ul><li>Post</li></ul><footer>Imprint</footer></body></html>";
     let passages = passages(html, "text/plain").await;
     assert_eq!(passages.len(), 1);
-    assert_eq!(
-        (passages[0].heading.as_deref(), passages[0].text.as_str()),
-        (Some("Shipping"), "Two days.\n\n- Post")
-    );
+    assert_eq!((passages[0].heading.as_deref(), passages[0].text.as_str()), (Some("Shipping"), "Two days.\n\n- Post"));
 }
 
 #[tokio::test]
@@ -123,32 +107,12 @@ async fn other_encodings_are_read_by_their_mark() {
 async fn unreadable_files_say_why() {
     assert_eq!(refusal("", "text/plain").await, "The file is empty.");
     assert_eq!(refusal(" \n\t ", "text/plain").await, "The file holds no text.");
-    assert!(
-        refusal(b"caf\xe9 au lait".to_vec(), "text/plain")
-            .await
-            .contains("not valid UTF-8")
-    );
-    assert!(
-        refusal(b"\x89PNG\r\n\x1a\n".to_vec(), "text/plain")
-            .await
-            .contains("PNG image")
-    );
-    assert!(
-        refusal(b"PK\x03\x04rest".to_vec(), "application/pdf")
-            .await
-            .contains("Office document")
-    );
+    assert!(refusal(b"caf\xe9 au lait".to_vec(), "text/plain").await.contains("not valid UTF-8"));
+    assert!(refusal(b"\x89PNG\r\n\x1a\n".to_vec(), "text/plain").await.contains("PNG image"));
+    assert!(refusal(b"PK\x03\x04rest".to_vec(), "application/pdf").await.contains("Office document"));
     assert!(refusal(vec![0, 1, 2, 3], "text/plain").await.contains("not text"));
-    assert!(
-        refusal("{\"a\": [1, 2", "application/json")
-            .await
-            .contains("JSON is not valid")
-    );
-    assert!(
-        refusal("%PDF-1.7 and nothing more", "application/pdf")
-            .await
-            .contains("damaged")
-    );
+    assert!(refusal("{\"a\": [1, 2", "application/json").await.contains("JSON is not valid"));
+    assert!(refusal("%PDF-1.7 and nothing more", "application/pdf").await.contains("damaged"));
 }
 
 #[tokio::test]
@@ -161,21 +125,12 @@ async fn damaged_and_encrypted_pdfs_are_refused() {
     let key = "(0123456789abcdef0123456789abcdef)";
     let encrypt = format!("/Encrypt<</Filter/Standard/V 1/R 2/O{key}/U{key}/P -44>>/ID[(a)(a)]");
     let locked = [&pdf[..dictionary], encrypt.as_bytes(), &pdf[dictionary..]].concat();
-    assert_eq!(
-        refusal(locked, "application/pdf").await,
-        "The PDF is encrypted. Upload a version without a password."
-    );
+    assert_eq!(refusal(locked, "application/pdf").await, "The PDF is encrypted. Upload a version without a password.");
 }
 
 #[tokio::test]
 async fn a_parser_that_does_not_start_is_our_fault() {
-    let reader = FileReader::connect(
-        &ReaderConfig {
-            extract_program: Some("/nowhere".into()),
-        },
-        &model_dir(),
-    )
-    .unwrap();
+    let reader = FileReader::connect(&ReaderConfig { extract_program: Some("/nowhere".into()) }, &model_dir()).unwrap();
     let read = reader.read(b"a,b\n1,2".to_vec(), "text/csv").await;
     assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
 }

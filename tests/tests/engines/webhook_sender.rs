@@ -11,11 +11,7 @@ use worker::engines::webhook_sender::{HttpWebhookSender, WebhookConfig};
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 fn sender(allow: &str) -> HttpWebhookSender {
-    HttpWebhookSender::connect(&WebhookConfig {
-        webhook_timeout: 500,
-        egress_allow: allow.parse().unwrap(),
-    })
-    .unwrap()
+    HttpWebhookSender::connect(&WebhookConfig { webhook_timeout: 500, egress_allow: allow.parse().unwrap() }).unwrap()
 }
 
 fn request(url: &str) -> SignedRequest {
@@ -49,10 +45,7 @@ async fn a_delivery_is_signed_and_named() {
     let reply = sender("127.0.0.0/8").send(request(&receiver.url())).await.unwrap();
     assert_eq!(reply.status, 200);
     let deliveries = receiver.deliveries();
-    assert_eq!(
-        (deliveries[0].id.as_str(), &deliveries[0].signature),
-        ("evt_1", &Signature::Valid)
-    );
+    assert_eq!((deliveries[0].id.as_str(), &deliveries[0].signature), ("evt_1", &Signature::Valid));
     let header = |name: &str| deliveries[0].headers[name].to_str().unwrap().to_owned();
     assert_eq!(header("content-type"), "application/json");
     assert_eq!(header("user-agent"), concat!("metachat/", env!("CARGO_PKG_VERSION")));
@@ -61,11 +54,7 @@ async fn a_delivery_is_signed_and_named() {
 #[tokio::test]
 async fn failures_come_back_as_replies_with_their_wait() {
     let receiver = Receiver::start().await.unwrap();
-    receiver.set_behaviour(Behaviour {
-        statuses: vec![503],
-        retry_after: Some(7),
-        ..Behaviour::default()
-    });
+    receiver.set_behaviour(Behaviour { statuses: vec![503], retry_after: Some(7), ..Behaviour::default() });
     let reply = sender("127.0.0.0/8").send(request(&receiver.url())).await.unwrap();
     assert_eq!((reply.status, reply.retry_after), (503, Some(Duration::from_secs(7))));
 }
@@ -81,11 +70,8 @@ async fn a_redirect_is_not_followed_and_a_date_is_understood() {
 
 #[tokio::test]
 async fn only_the_beginning_of_a_reply_is_read() {
-    let endless = [
-        b"HTTP/1.1 500 No\r\ncontent-length: 90000000\r\n\r\n".to_vec(),
-        "ž".repeat(200_000).into_bytes(),
-    ]
-    .concat();
+    let endless =
+        [b"HTTP/1.1 500 No\r\ncontent-length: 90000000\r\n\r\n".to_vec(), "ž".repeat(200_000).into_bytes()].concat();
     let (url, _asked) = answering(endless).await;
     let reply = sender("127.0.0.0/8, ::1").send(request(&url)).await.unwrap();
     assert_eq!((reply.status, reply.body), (500, "ž".repeat(1024)));
@@ -96,14 +82,8 @@ async fn private_addresses_are_refused_however_they_are_spelt() {
     let receiver = Receiver::start().await.unwrap();
     let port = receiver.url().rsplit(':').next().unwrap().to_owned();
     let sender = sender("");
-    for host in [
-        "127.0.0.1",
-        "2130706433",
-        "localhost",
-        "[::ffff:127.0.0.1]",
-        "localhost.localdomain",
-        "ip6-localhost",
-    ] {
+    for host in ["127.0.0.1", "2130706433", "localhost", "[::ffff:127.0.0.1]", "localhost.localdomain", "ip6-localhost"]
+    {
         let sent = sender.send(request(&format!("http://{host}:{port}"))).await;
         let resolvable = !matches!(host, "localhost.localdomain" | "ip6-localhost");
         match sent {
@@ -118,22 +98,12 @@ async fn private_addresses_are_refused_however_they_are_spelt() {
 #[tokio::test]
 async fn a_slow_or_absent_receiver_is_unreachable_in_time() {
     let receiver = Receiver::start().await.unwrap();
-    receiver.set_behaviour(Behaviour {
-        delay: Duration::from_secs(5),
-        ..Behaviour::default()
-    });
+    receiver.set_behaviour(Behaviour { delay: Duration::from_secs(5), ..Behaviour::default() });
     let sender = sender("127.0.0.0/8");
     let begun = Instant::now();
     let slow = sender.send(request(&receiver.url())).await.unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(slow.to_string(), "no reply within 500 ms");
-    let absent = sender
-        .send(request("http://127.0.0.1:1/hook?token=hidden"))
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        absent.starts_with("could not connect") && !absent.contains("hidden"),
-        "{absent}"
-    );
+    let absent = sender.send(request("http://127.0.0.1:1/hook?token=hidden")).await.unwrap_err().to_string();
+    assert!(absent.starts_with("could not connect") && !absent.contains("hidden"), "{absent}");
 }

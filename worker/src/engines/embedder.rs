@@ -64,18 +64,9 @@ impl OnnxEmbedder {
         let directory = config.embedding_model_dir.canonicalize();
         let directory =
             directory.with_context(|| format!("EMBEDDING_MODEL_DIR {}", config.embedding_model_dir.display()))?;
-        let name = directory
-            .file_name()
-            .context("EMBEDDING_MODEL_DIR has no name")?
-            .to_string_lossy()
-            .into_owned();
-        let mut embedder = Self {
-            name,
-            dimension: 0,
-            line: Arc::default(),
-            threads: Vec::new(),
-            queries: Cache::new(CACHED_QUERIES),
-        };
+        let name = directory.file_name().context("EMBEDDING_MODEL_DIR has no name")?.to_string_lossy().into_owned();
+        let mut embedder =
+            Self { name, dimension: 0, line: Arc::default(), threads: Vec::new(), queries: Cache::new(CACHED_QUERIES) };
         for session in 0..config.embedding_sessions {
             let (ready, loaded) = oneshot::channel();
             let (line, directory) = (Arc::clone(&embedder.line), directory.clone());
@@ -91,9 +82,7 @@ impl OnnxEmbedder {
                 }
             })?;
             embedder.threads.push(thread);
-            let loaded = timeout(LOADING, loaded)
-                .await
-                .context("the embedding model did not load in time")?;
+            let loaded = timeout(LOADING, loaded).await.context("the embedding model did not load in time")?;
             embedder.dimension = loaded.context("the embedding thread stopped while it loaded the model")??;
         }
         Ok(embedder)
@@ -117,19 +106,12 @@ impl Embedder for OnnxEmbedder {
     }
 
     async fn embed_query(&self, text: &str) -> Result<Embedding, EmbedError> {
-        let embedding = self
-            .queries
-            .try_get_with_by_ref(text, self.embed(Class::Query, text.to_owned()))
-            .await;
+        let embedding = self.queries.try_get_with_by_ref(text, self.embed(Class::Query, text.to_owned())).await;
         embedding.map_err(|error: Arc<EmbedError>| error.as_ref().clone())
     }
 
     async fn embed_documents(&self, texts: Vec<String>) -> Result<Vec<Embedding>, EmbedError> {
-        stream::iter(texts)
-            .map(|text| self.embed(Class::Document, text))
-            .buffered(TEXTS_IN_LINE)
-            .try_collect()
-            .await
+        stream::iter(texts).map(|text| self.embed(Class::Document, text)).buffered(TEXTS_IN_LINE).try_collect().await
     }
 }
 

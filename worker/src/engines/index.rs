@@ -34,8 +34,8 @@ const WRITE_RETRIES: usize = 6;
 #[derive(Debug, Clone, clap::Args)]
 pub struct IndexConfig {
     /// Where the tables live: a directory, made when it is missing, or an object store's URI such as s3://bucket/prefix.
-    #[arg(long, env = "INDEX_URI", default_value = ".metachat/index")]
-    pub index_uri: String,
+    #[arg(long, env = "LANCEDB_URI", default_value = ".metachat/lancedb")]
+    pub lancedb_uri: String,
 }
 
 /// LanceDB through its Rust library, in process.
@@ -50,9 +50,7 @@ pub struct LanceIndex {
 impl LanceIndex {
     /// `model` and `dimension` are the embedder's: rows of another model live in another table.
     pub async fn connect(config: &IndexConfig, model: &str, dimension: usize) -> anyhow::Result<Self> {
-        Ok(Self {
-            tables: Tables::connect(&config.index_uri, model, dimension).await?,
-        })
+        Ok(Self { tables: Tables::connect(&config.lancedb_uri, model, dimension).await? })
     }
 
     async fn write<T, F>(&self, work: impl FnMut() -> F) -> Result<T, IndexError>
@@ -114,10 +112,7 @@ impl Index for LanceIndex {
             };
             match table.count_rows(Some(rows.clone())).await? {
                 0 => Ok(0),
-                _ => table
-                    .delete(rows.as_str())
-                    .await
-                    .map(|deleted| deleted.num_deleted_rows),
+                _ => table.delete(rows.as_str()).await.map(|deleted| deleted.num_deleted_rows),
             }
         })
         .await
@@ -134,17 +129,11 @@ impl Index for LanceIndex {
             let Some(table) = self.tables.open(tenant).await? else {
                 return Ok(Vec::new());
             };
-            let mut search = table
-                .query()
-                .limit(limit)
-                .select(Select::columns(&schema::FOUND_BY_VECTOR));
+            let mut search = table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_VECTOR));
             if let Some(filter) = filter::allowed(filter) {
                 search = search.only_if(filter);
             }
-            let search = search
-                .nearest_to(query.as_ref())?
-                .column("vector")
-                .distance_type(DistanceType::Cosine);
+            let search = search.nearest_to(query.as_ref())?.column("vector").distance_type(DistanceType::Cosine);
             self.hits(search.execute().await, rows::Score::Similarity).await
         })
         .await
@@ -166,11 +155,8 @@ impl Index for LanceIndex {
                 return Ok(Vec::new());
             };
             let words = FullTextSearchQuery::new(query.to_owned()).with_column(schema::SEARCHED_TEXT.to_owned())?;
-            let mut search = table
-                .query()
-                .limit(limit)
-                .select(Select::columns(&schema::FOUND_BY_TEXT))
-                .full_text_search(words);
+            let mut search =
+                table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_TEXT)).full_text_search(words);
             if let Some(filter) = filter::allowed(filter) {
                 search = search.only_if(filter);
             }

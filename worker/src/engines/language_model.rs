@@ -5,27 +5,32 @@ mod failures;
 mod openai;
 mod prompt;
 
+use anyhow::Context;
 use async_trait::async_trait;
 use jobs::{
     domain::settings::Provider,
     ports::{Completion, LanguageModel, ModelError, Prompt},
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
 
 use self::openai::OpenAi;
 
+/// Model of tenants that chose none, unless the worker says otherwise.
+const DEFAULT_MODEL: &str = "gpt-5-mini";
+
+/// A blank value counts as absent: that is how Docker Compose hands on a variable that is not set.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LanguageModelConfig {
     /// Base URL of an OpenAI-compatible API, such as https://api.openai.com/v1/. Without it answers quote the sources.
     #[arg(long, env = "LLM_BASE_URL")]
-    pub llm_base_url: Option<Url>,
+    pub llm_base_url: Option<String>,
     /// Key of that API; a local server may need none.
     #[arg(long, env = "LLM_API_KEY", hide_env_values = true)]
     pub llm_api_key: Option<SecretString>,
     /// Model of tenants that chose none.
-    #[arg(long, env = "LLM_MODEL", default_value = "gpt-5-mini")]
+    #[arg(long, env = "LLM_MODEL", default_value = DEFAULT_MODEL)]
     pub llm_model: String,
 }
 
@@ -36,13 +41,16 @@ pub struct ModelRouter {
 
 impl ModelRouter {
     pub fn connect(config: &LanguageModelConfig) -> anyhow::Result<Self> {
-        let openai = config
-            .llm_base_url
-            .as_ref()
-            .map(|url| OpenAi::connect(url, config.llm_api_key.as_ref(), &config.llm_model));
-        Ok(Self {
-            openai: openai.transpose()?,
-        })
+        let Some(base_url) = config.llm_base_url.as_deref().filter(|url| !url.trim().is_empty()) else {
+            return Ok(Self { openai: None });
+        };
+        let base_url = Url::parse(base_url).with_context(|| format!("LLM_BASE_URL {base_url}"))?;
+        let key = config.llm_api_key.as_ref().filter(|key| !key.expose_secret().trim().is_empty());
+        let model = match config.llm_model.trim() {
+            "" => DEFAULT_MODEL,
+            model => model,
+        };
+        Ok(Self { openai: Some(OpenAi::connect(&base_url, key, model)?) })
     }
 }
 

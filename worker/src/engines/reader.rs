@@ -53,14 +53,8 @@ impl FileReader {
         let program = config.extract_program.clone().map_or_else(std::env::current_exe, Ok);
         let file = model_dir.join("tokenizer.json");
         let mut tokenizer = Tokenizer::from_file(&file).map_err(|error| anyhow!("{}: {error}", file.display()))?;
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| anyhow!("{}: {error}", file.display()))?
-            .with_padding(None);
-        Ok(Self {
-            child: Child::new(program.context("this program's path")?),
-            tokenizer: Arc::new(tokenizer),
-        })
+        tokenizer.with_truncation(None).map_err(|error| anyhow!("{}: {error}", file.display()))?.with_padding(None);
+        Ok(Self { child: Child::new(program.context("this program's path")?), tokenizer: Arc::new(tokenizer) })
     }
 }
 
@@ -71,11 +65,7 @@ impl DocumentReader for FileReader {
         let parts = match format {
             Format::Text | Format::Markdown => {
                 let markdown = format == Format::Markdown;
-                vec![Part {
-                    page: None,
-                    text: format::decode(bytes)?,
-                    markdown,
-                }]
+                vec![Part { page: None, text: format::decode(bytes)?, markdown }]
             }
             Format::Pdf => self.child.extract(format, bytes).await?,
             Format::Html | Format::Csv | Format::Json => {

@@ -58,11 +58,7 @@ impl HttpWebhookSender {
             .pool_idle_timeout(IDLE)
             .build()
             .context("the webhook client")?;
-        Ok(Self {
-            client,
-            policy,
-            patience,
-        })
+        Ok(Self { client, policy, patience })
     }
 
     /// A failed request as the attempt log shows it; without the URL, which may hold a secret.
@@ -86,10 +82,7 @@ impl HttpWebhookSender {
 #[async_trait]
 impl WebhookSender for HttpWebhookSender {
     async fn send(&self, request: SignedRequest) -> Result<WebhookReply, SendError> {
-        let url = self
-            .policy
-            .check_url(&request.url)
-            .map_err(|refusal| SendError::Refused(refusal.to_string()))?;
+        let url = self.policy.check_url(&request.url).map_err(|refusal| SendError::Refused(refusal.to_string()))?;
         let timestamp = Utc::now().timestamp();
         let signature = Webhook::new(&request.secret)
             .and_then(|webhook| webhook.sign(&request.id, timestamp, request.body.as_bytes()))
@@ -105,10 +98,7 @@ impl WebhookSender for HttpWebhookSender {
             .send()
             .await;
         let response = sent.map_err(|error| self.explain(error))?;
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         Ok(WebhookReply {
             status: response.status().as_u16(),
             retry_after: retry_after::parse(retry_after, Utc::now()),
@@ -131,10 +121,6 @@ async fn beginning(mut response: Response) -> String {
         bytes.extend_from_slice(&chunk[..chunk.len().min(KEPT_REPLY - bytes.len())]);
     }
     let text = String::from_utf8_lossy(&bytes);
-    let whole = if bytes.len() == KEPT_REPLY {
-        text.trim_end_matches('\u{fffd}')
-    } else {
-        &text
-    };
+    let whole = if bytes.len() == KEPT_REPLY { text.trim_end_matches('\u{fffd}') } else { &text };
     whole.replace('\0', "")
 }

@@ -23,9 +23,7 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         let invalid = || InvalidNetwork(text.to_owned());
-        let (address, prefix) = text
-            .split_once('/')
-            .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let base: IpAddr = address.parse().map_err(|_| invalid())?;
         let longest = if base.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.map_or(Ok(longest), |prefix| prefix.parse::<u8>().map_err(|_| invalid()))?;
@@ -38,17 +36,11 @@ impl FromStr for Network {
 
 impl Network {
     const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Self {
-        Self {
-            base: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
-            prefix,
-        }
+        Self { base: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix }
     }
 
     const fn v6(first: u16, second: u16, prefix: u8) -> Self {
-        Self {
-            base: IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0)),
-            prefix,
-        }
+        Self { base: IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0)), prefix }
     }
 
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -31,12 +31,8 @@ const SPANISH: &str = "al algo algun alguna como con cual cuales cuando cuanto c
     nos nosotros o otra otro para pero por porque puede puedo pueden que quien se ser si sin sobre son su sus tambien te tengo tiene \
     tienen todo tu tus un una uno unos usted ustedes y ya yo";
 
-static ALL: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    [ENGLISH, GERMAN, FRENCH, SPANISH]
-        .iter()
-        .flat_map(|list| list.split_whitespace())
-        .collect()
-});
+static ALL: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| [ENGLISH, GERMAN, FRENCH, SPANISH].iter().flat_map(|list| list.split_whitespace()).collect());
 
 /// Whether a lower-cased word without accents is a stop word.
 pub fn contains(word: &str) -> bool {

@@ -69,10 +69,7 @@ fn fold_ending(mut word: String) -> String {
     }
     for (ending, kept, replacement) in ENDINGS {
         let keeps_sense = !(ending == "s" && (word.ends_with("ss") || word.ends_with("us") || word.ends_with("is")));
-        if let Some(stem) = word
-            .strip_suffix(ending)
-            .filter(|stem| keeps_sense && stem.chars().count() >= kept)
-        {
+        if let Some(stem) = word.strip_suffix(ending).filter(|stem| keeps_sense && stem.chars().count() >= kept) {
             word = format!("{stem}{replacement}");
         }
     }
@@ -105,14 +102,7 @@ mod tests {
             &["refund", "refunds", "refunded", "Refunding", "REFUND"][..],
             &["return", "returns", "returned", "returning"],
             &["ship", "ships", "shipped", "shipping", "shipment", "shipments"],
-            &[
-                "cancel",
-                "cancelled",
-                "canceled",
-                "cancelling",
-                "cancellation",
-                "cancellations",
-            ],
+            &["cancel", "cancelled", "canceled", "cancelling", "cancellation", "cancellations"],
             &["deliver", "delivers", "delivery", "deliveries", "delivered"],
             &["company", "companies"],
             &["warranty", "warranties"],
@@ -135,14 +125,9 @@ mod tests {
 
     #[test]
     fn different_words_stay_apart() {
-        for (a, b) in [
-            ("bill", "ball"),
-            ("station", "state"),
-            ("bus", "bu"),
-            ("pro", "prose"),
-            ("v2", "v20"),
-            ("2024", "2025"),
-        ] {
+        for (a, b) in
+            [("bill", "ball"), ("station", "state"), ("bus", "bu"), ("pro", "prose"), ("v2", "v20"), ("2024", "2025")]
+        {
             assert_ne!(term(a), term(b));
         }
     }

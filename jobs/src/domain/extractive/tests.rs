@@ -36,20 +36,13 @@ fn a_second_source_joins_when_it_adds_a_word_of_the_question() {
         source(None, "Shipping to Norway costs 12 EUR.", 0.55),
     ];
     let answer = answer("What does shipping to Switzerland and Norway cost?", &sources);
-    assert_eq!(
-        answer.text,
-        "Standard shipping to Switzerland costs 9 EUR [1]. Shipping to Norway costs 12 EUR [2]."
-    );
+    assert_eq!(answer.text, "Standard shipping to Switzerland costs 9 EUR [1]. Shipping to Norway costs 12 EUR [2].");
     assert_eq!(answer.cited, [1, 2]);
 }
 
 #[test]
 fn what_is_not_there_is_declined() {
-    let sources = [source(
-        Some("Returns"),
-        "You can return a tent within 30 days of delivery.",
-        0.2,
-    )];
+    let sources = [source(Some("Returns"), "You can return a tent within 30 days of delivery.", 0.2)];
     for question in ["Who won the world cup in 1998?", "Do you sell kayaks?", "???", ""] {
         let answer = answer(question, &sources);
         assert_eq!(answer.text, NOT_IN_DOCUMENTS, "{question}");
@@ -69,10 +62,7 @@ fn tables_records_and_lists_read_well() {
     let quoted = answer("What is the weight of the Trail tent?", &[source(None, rows, 0.5)]).text;
     assert_eq!(quoted, "sku: T-200; name: Trail tent; weight: 1.9 kg [1].");
     let faq = "question: Do you ship abroad?\nanswer: Yes, to all of Europe.\n\nquestion: Can I pick up?\nanswer: Yes, in Basel.";
-    assert_eq!(
-        answer("Do you ship abroad?", &[source(None, faq, 0.7)]).text,
-        "Yes, to all of Europe [1]."
-    );
+    assert_eq!(answer("Do you ship abroad?", &[source(None, faq, 0.7)]).text, "Yes, to all of Europe [1].");
     let list = "We accept these payment methods:\n\n- **Visa**\n- [PayPal](https://paypal.com)\n- Twint";
     let quoted = answer("Which payment methods do you accept?", &[source(None, list, 0.7)]).text;
     assert_eq!(quoted, "We accept these payment methods: Visa; PayPal; Twint [1].");
@@ -80,11 +70,8 @@ fn tables_records_and_lists_read_well() {
 
 #[test]
 fn a_heading_gives_its_sentences_meaning() {
-    let sources = [source(
-        Some("Help › Warranty"),
-        "It lasts three years from the date of purchase. Keep the receipt.",
-        0.55,
-    )];
+    let sources =
+        [source(Some("Help › Warranty"), "It lasts three years from the date of purchase. Keep the receipt.", 0.55)];
     let quoted = answer("How long is the warranty?", &sources).text;
     assert!(quoted.starts_with("It lasts three years"), "{quoted}");
 }

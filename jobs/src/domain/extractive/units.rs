@@ -13,16 +13,8 @@ const MAX_LIST_CHARS: usize = 400;
 
 /// The units of a source, in reading order.
 pub fn of(index: usize, source: &Source) -> Vec<Unit> {
-    let above = format!(
-        "{} {}",
-        source.document_name,
-        source.heading.as_deref().unwrap_or_default()
-    );
-    let mut reader = Reader {
-        source: index,
-        heading: terms(&above),
-        ..Reader::default()
-    };
+    let above = format!("{} {}", source.document_name, source.heading.as_deref().unwrap_or_default());
+    let mut reader = Reader { source: index, heading: terms(&above), ..Reader::default() };
     for block in source.content.split("\n\n") {
         reader.block(block);
     }
@@ -84,10 +76,7 @@ impl Reader {
         let chars: usize = items.iter().map(|item| item.chars().count()).sum();
         match self.lead.take() {
             Some(lead) if lead.ends_with(':') && chars <= MAX_LIST_CHARS => {
-                let items: Vec<&str> = items
-                    .iter()
-                    .map(|item| item.trim_end_matches(['.', ';', ',']))
-                    .collect();
+                let items: Vec<&str> = items.iter().map(|item| item.trim_end_matches(['.', ';', ','])).collect();
                 self.push(format!("{lead} {}.", items.join("; ")));
             }
             lead => {
@@ -103,31 +92,18 @@ impl Reader {
     /// Each row reads as `column: value; column: value`.
     fn table(&mut self, lines: &[&str]) {
         let rows: Vec<Vec<String>> = lines.iter().map(|line| cells(line)).collect();
-        let is_rule = |row: &Vec<String>| {
-            row.iter()
-                .all(|cell| cell.chars().all(|mark| matches!(mark, '-' | ':' | ' ')))
-        };
+        let is_rule =
+            |row: &Vec<String>| row.iter().all(|cell| cell.chars().all(|mark| matches!(mark, '-' | ':' | ' ')));
         let header = (rows.len() > 1 && is_rule(&rows[1])).then(|| rows[0].clone());
         let lead = self.lead.take();
-        for row in rows
-            .iter()
-            .skip(if header.is_some() { 2 } else { 0 })
-            .filter(|row| !is_rule(row))
-        {
+        for row in rows.iter().skip(if header.is_some() { 2 } else { 0 }).filter(|row| !is_rule(row)) {
             let named =
-                row.iter()
-                    .enumerate()
-                    .filter(|(_, value)| !value.is_empty())
-                    .map(|(column, value)| {
-                        match header
-                            .as_ref()
-                            .and_then(|header| header.get(column))
-                            .filter(|name| !name.is_empty())
-                        {
-                            Some(name) => format!("{name}: {value}"),
-                            None => value.clone(),
-                        }
-                    });
+                row.iter().enumerate().filter(|(_, value)| !value.is_empty()).map(|(column, value)| {
+                    match header.as_ref().and_then(|header| header.get(column)).filter(|name| !name.is_empty()) {
+                        Some(name) => format!("{name}: {value}"),
+                        None => value.clone(),
+                    }
+                });
             self.lead.clone_from(&lead);
             self.push(named.collect::<Vec<_>>().join("; "));
         }
@@ -136,11 +112,7 @@ impl Reader {
 
     /// A record of named fields; of a question and its answer only the answer is quoted.
     fn record(&mut self, fields: &[(&str, &str)]) {
-        let named = |names: &[&str]| {
-            fields
-                .iter()
-                .find(|(name, _)| names.contains(&name.to_lowercase().as_str()))
-        };
+        let named = |names: &[&str]| fields.iter().find(|(name, _)| names.contains(&name.to_lowercase().as_str()));
         let question = named(&["question", "q", "frage", "pregunta"]);
         let answer = named(&["answer", "a", "antwort", "réponse", "respuesta"]);
         if let (Some((_, question)), Some((_, answer))) = (question, answer) {
@@ -148,18 +120,14 @@ impl Reader {
             self.push(plain(answer));
             return;
         }
-        let fields: Vec<String> = fields
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", plain(value)))
-            .collect();
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {}", plain(value))).collect();
         self.push(fields.join("; "));
     }
 
     fn push(&mut self, text: String) {
         let lead = self.lead.take().unwrap_or_default();
         if !terms(&text).is_empty() {
-            self.units
-                .push(Unit::new(self.source, self.units.len(), text, &lead, &self.heading));
+            self.units.push(Unit::new(self.source, self.units.len(), text, &lead, &self.heading));
         }
     }
 }
@@ -183,15 +151,11 @@ fn kind(line: &str) -> Kind {
 
 /// The text of a list item, bulleted or numbered.
 fn item(line: &str) -> Option<&str> {
-    let bullet = ["- ", "* ", "+ ", "• "]
-        .iter()
-        .find_map(|bullet| line.strip_prefix(bullet));
+    let bullet = ["- ", "* ", "+ ", "• "].iter().find_map(|bullet| line.strip_prefix(bullet));
     bullet.or_else(|| {
         let rest = line.trim_start_matches(|character: char| character.is_ascii_digit());
         let numbered = rest.len() < line.len() && line.len() - rest.len() <= 2;
-        numbered
-            .then(|| rest.strip_prefix(". ").or_else(|| rest.strip_prefix(") ")))
-            .flatten()
+        numbered.then(|| rest.strip_prefix(". ").or_else(|| rest.strip_prefix(") "))).flatten()
     })
 }
 
@@ -203,10 +167,7 @@ fn field(line: &str) -> Option<(&str, &str)> {
 }
 
 fn cells(row: &str) -> Vec<String> {
-    row.trim_matches('|')
-        .split('|')
-        .map(|cell| plain(cell.trim()))
-        .collect()
+    row.trim_matches('|').split('|').map(|cell| plain(cell.trim())).collect()
 }
 
 /// Text without Markdown's inline marks; a link keeps its words.

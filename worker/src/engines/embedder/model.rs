@@ -34,15 +34,13 @@ impl Model {
         let definition = UserDefinedEmbeddingModel::new(read("model.onnx")?, tokenizer_files)
             .with_pooling(Pooling::Mean)
             .with_quantization(QuantizationMode::Dynamic);
-        let options = InitOptionsUserDefined::new()
-            .with_max_length(MAX_TOKENS)
-            .with_intra_threads(intra_threads);
+        let options = InitOptionsUserDefined::new().with_max_length(MAX_TOKENS).with_intra_threads(intra_threads);
         // `ort` panics when the library that ORT_DYLIB_PATH names cannot be loaded.
-        let engine = catch_unwind(AssertUnwindSafe(|| {
-            TextEmbedding::try_new_from_user_defined(definition, options)
-        }))
-        .map_err(|_| anyhow!("ONNX Runtime could not be loaded; set ORT_DYLIB_PATH to libonnxruntime 1.24 or newer"))?
-        .context("the embedding model could not be loaded")?;
+        let engine = catch_unwind(AssertUnwindSafe(|| TextEmbedding::try_new_from_user_defined(definition, options)))
+            .map_err(|_| {
+                anyhow!("ONNX Runtime could not be loaded; set ORT_DYLIB_PATH to libonnxruntime 1.24 or newer")
+            })?
+            .context("the embedding model could not be loaded")?;
         let mut model = Self { engine, dimension: 0 };
         model.dimension = model.embed("metachat")?.len();
         Ok(model)
@@ -54,14 +52,8 @@ impl Model {
 
     /// The normalised vector of one text.
     pub fn embed(&mut self, text: &str) -> Result<Embedding, EmbedError> {
-        let vectors = self
-            .engine
-            .embed([text], None)
-            .map_err(|error| EmbedError(error.to_string()))?;
-        let vector = vectors
-            .into_iter()
-            .next()
-            .ok_or_else(|| EmbedError("the model gave no vector".into()))?;
+        let vectors = self.engine.embed([text], None).map_err(|error| EmbedError(error.to_string()))?;
+        let vector = vectors.into_iter().next().ok_or_else(|| EmbedError("the model gave no vector".into()))?;
         match vector.iter().all(|number| number.is_finite()) {
             true => Ok(vector.into()),
             false => Err(EmbedError("the model gave a vector that is not finite".into())),

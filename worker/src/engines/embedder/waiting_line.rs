@@ -63,11 +63,7 @@ impl WaitingLine {
         let stopped = || EmbedError("the embedder is shutting down".into());
         let place = Arc::clone(places).acquire_owned().await.map_err(|_| stopped())?;
         let (reply, answer) = oneshot::channel();
-        let request = Request {
-            text,
-            reply,
-            _place: place,
-        };
+        let request = Request { text, reply, _place: place };
         {
             let mut waiting = self.lock();
             if waiting.closed {
@@ -96,10 +92,7 @@ impl WaitingLine {
     /// Drops what waits and lets every serving thread return after the text in hand.
     pub fn close(&self) {
         let mut waiting = self.lock();
-        *waiting = Waiting {
-            closed: true,
-            ..Waiting::default()
-        };
+        *waiting = Waiting { closed: true, ..Waiting::default() };
         drop(waiting);
         self.arrived.notify_all();
     }

@@ -29,15 +29,8 @@ async fn merge(table: &Table) -> lancedb::Result<()> {
     if native.count_fragments().await? <= MAX_FRAGMENTS {
         return Ok(());
     }
-    table
-        .optimize(OptimizeAction::Compact {
-            options: CompactionOptions::default(),
-            remap_options: None,
-        })
-        .await?;
-    table
-        .optimize(OptimizeAction::Index(OptimizeOptions::default()))
-        .await?;
+    table.optimize(OptimizeAction::Compact { options: CompactionOptions::default(), remap_options: None }).await?;
+    table.optimize(OptimizeAction::Index(OptimizeOptions::default())).await?;
     let older_than = chrono::TimeDelta::minutes(KEEP_VERSIONS_MINUTES);
     let prune = OptimizeAction::Prune {
         older_than: Some(older_than),

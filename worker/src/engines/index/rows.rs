@@ -97,9 +97,8 @@ pub fn hits(batches: &[RecordBatch], score: Score) -> lancedb::Result<Vec<Hit>> 
             Score::Similarity => batch.column_by_name("_distance"),
             Score::Text { .. } => batch.column_by_name("_score"),
         };
-        let scores = scores
-            .and_then(|column| column.as_primitive_opt::<Float32Type>())
-            .ok_or_else(|| missing("score"))?;
+        let scores =
+            scores.and_then(|column| column.as_primitive_opt::<Float32Type>()).ok_or_else(|| missing("score"))?;
         for row in 0..batch.num_rows() {
             let (similarity, score) = match score {
                 Score::Similarity => (1.0 - scores.value(row), 1.0 - scores.value(row)),
@@ -116,9 +115,7 @@ pub fn hits(batches: &[RecordBatch], score: Score) -> lancedb::Result<Vec<Hit>> 
 
 /// Dot product of two normalised vectors.
 fn similarity(batch: &RecordBatch, row: usize, query: &Embedding) -> lancedb::Result<f32> {
-    let vectors = batch
-        .column_by_name("vector")
-        .and_then(|column| column.as_fixed_size_list_opt());
+    let vectors = batch.column_by_name("vector").and_then(|column| column.as_fixed_size_list_opt());
     let vector = vectors.ok_or_else(|| missing("vector"))?.value(row);
     let vector: &Float32Array = vector.as_primitive_opt().ok_or_else(|| missing("vector"))?;
     Ok(vector.values().iter().zip(query.iter()).map(|(a, b)| a * b).sum())
@@ -137,10 +134,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(batch: &'a RecordBatch) -> lancedb::Result<Self> {
         fn column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &str) -> lancedb::Result<&'a A> {
-            batch
-                .column_by_name(name)
-                .and_then(|column| column.as_any().downcast_ref())
-                .ok_or_else(|| missing(name))
+            batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref()).ok_or_else(|| missing(name))
         }
         Ok(Self {
             id: column(batch, "id")?,
@@ -170,7 +164,5 @@ impl<'a> Columns<'a> {
 }
 
 fn missing(column: &str) -> lancedb::Error {
-    lancedb::Error::Schema {
-        message: format!("the table's column `{column}` is not as expected"),
-    }
+    lancedb::Error::Schema { message: format!("the table's column `{column}` is not as expected") }
 }

@@ -8,21 +8,12 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 pub const SEARCHED_TEXT: &str = "searched_text";
 
 /// Read back by a vector search; the vectors themselves stay on disk.
-pub const FOUND_BY_VECTOR: [&str; 8] = [
-    "id",
-    "document",
-    "version",
-    "position",
-    "text",
-    "heading",
-    "page",
-    "_distance",
-];
+pub const FOUND_BY_VECTOR: [&str; 8] =
+    ["id", "document", "version", "position", "text", "heading", "page", "_distance"];
 
 /// Read back by a full-text search; the vector gives the similarity.
-pub const FOUND_BY_TEXT: [&str; 9] = [
-    "id", "document", "version", "position", "text", "heading", "page", "vector", "_score",
-];
+pub const FOUND_BY_TEXT: [&str; 9] =
+    ["id", "document", "version", "position", "text", "heading", "page", "vector", "_score"];
 
 /// ```text
 /// id             text    {document}:{version}:{position}
@@ -50,11 +41,7 @@ pub fn schema(dimension: usize) -> SchemaRef {
         Field::new("heading", DataType::Utf8, true),
         Field::new(SEARCHED_TEXT, DataType::Utf8, false),
         Field::new("page", DataType::UInt32, true),
-        Field::new(
-            "tags",
-            DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))),
-            false,
-        ),
+        Field::new("tags", DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))), false),
         Field::new("language", DataType::Utf8, true),
         Field::new("model", DataType::Utf8, false),
         Field::new("vector", DataType::FixedSizeList(numbers, dimension), false),

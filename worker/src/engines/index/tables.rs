@@ -37,14 +37,9 @@ impl Tables {
             .read_consistency_interval(Duration::ZERO)
             .execute()
             .await
-            .with_context(|| format!("INDEX_URI {uri}"))?;
+            .with_context(|| format!("LANCEDB_URI {uri}"))?;
         let open = Cache::builder().max_capacity(OPEN_TABLES).time_to_idle(IDLE).build();
-        Ok(Self {
-            connection,
-            model: model.to_owned(),
-            schema: schema::schema(dimension),
-            open,
-        })
+        Ok(Self { connection, model: model.to_owned(), schema: schema::schema(dimension), open })
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -76,26 +71,14 @@ impl Tables {
         let table = match self.open(tenant).await? {
             Some(table) => table,
             None => {
-                let create = self
-                    .connection
-                    .create_empty_table(self.name(tenant), Arc::clone(&self.schema));
-                create
-                    .mode(CreateTableMode::exist_ok(|request| request))
-                    .execute()
-                    .await?
+                let create = self.connection.create_empty_table(self.name(tenant), Arc::clone(&self.schema));
+                create.mode(CreateTableMode::exist_ok(|request| request)).execute().await?
             }
         };
         if !super::has_text_index(&table).await? {
-            let words = FtsIndexBuilder::default()
-                .with_position(false)
-                .stem(true)
-                .remove_stop_words(true)
-                .ascii_folding(true);
-            table
-                .create_index(&[schema::SEARCHED_TEXT], Index::FTS(words))
-                .replace(false)
-                .execute()
-                .await?;
+            let words =
+                FtsIndexBuilder::default().with_position(false).stem(true).remove_stop_words(true).ascii_folding(true);
+            table.create_index(&[schema::SEARCHED_TEXT], Index::FTS(words)).replace(false).execute().await?;
         }
         self.open.insert(tenant, table.clone()).await;
         Ok(table)
@@ -104,10 +87,7 @@ impl Tables {
     /// `{tenant}_{model}`: the tenant is part of the name, so no filter can reach across.
     fn name(&self, tenant: TenantId) -> String {
         let model = self.model.to_lowercase();
-        let slug: String = model
-            .chars()
-            .map(|mark| if mark.is_ascii_alphanumeric() { mark } else { '_' })
-            .collect();
+        let slug: String = model.chars().map(|mark| if mark.is_ascii_alphanumeric() { mark } else { '_' }).collect();
         format!("{}_{slug}", tenant.uuid().simple())
     }
 }

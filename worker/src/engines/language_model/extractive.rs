@@ -14,9 +14,5 @@ pub async fn complete(prompt: &Prompt, deltas: &mpsc::Sender<String>) -> Complet
             break;
         }
     }
-    Completion {
-        text,
-        usage: Usage::default(),
-        model: "metachat/extractive".into(),
-    }
+    Completion { text, usage: Usage::default(), model: "metachat/extractive".into() }
 }

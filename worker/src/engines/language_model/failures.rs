@@ -14,18 +14,13 @@ use crate::engines::retry_after;
 const KEPT_REASON: usize = 300;
 
 pub fn unavailable(reason: impl Into<String>) -> ModelError {
-    ModelError::Unavailable {
-        reason: reason.into(),
-        after: None,
-    }
+    ModelError::Unavailable { reason: reason.into(), after: None }
 }
 
 /// Whether to come back, and when: by the status and headers, or by the error inside a stream.
 pub fn classify(error: &Error) -> ModelError {
     match error {
-        Error::HttpError {
-            status, body, headers, ..
-        } => by_status(*status, body, headers),
+        Error::HttpError { status, body, headers, .. } => by_status(*status, body, headers),
         // The stream's first read does the request, and wraps what went wrong.
         Error::WebStream { error, cause, .. } => match error.downcast_ref::<Error>() {
             Some(inner) => classify(inner),
@@ -46,25 +41,15 @@ fn by_status(status: StatusCode, body: &str, headers: &HeaderMap) -> ModelError 
     let reason = format!("{} {}", status.as_u16(), short(message)).trim().to_owned();
     let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429);
     match passing && !is_out_of_credit(error) {
-        true => ModelError::Unavailable {
-            reason,
-            after: wait(headers),
-        },
+        true => ModelError::Unavailable { reason, after: wait(headers) },
         false => ModelError::Refused(reason),
     }
 }
 
 /// An error event in a stream that began well, as OpenAI and compatible servers send it.
 fn by_code(error: &Value) -> ModelError {
-    let message = error
-        .get("message")
-        .and_then(Value::as_str)
-        .map_or_else(|| error.to_string(), str::to_owned);
-    let kind = error
-        .get("type")
-        .or_else(|| error.get("code"))
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let message = error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
+    let kind = error.get("type").or_else(|| error.get("code")).and_then(Value::as_str).unwrap_or_default();
     match kind.contains("invalid_request") || kind.contains("content_policy") || is_out_of_credit(error) {
         true => ModelError::Refused(short(&message)),
         false => unavailable(short(&message)),
@@ -78,9 +63,7 @@ fn is_out_of_credit(error: &Value) -> bool {
 
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let exact = text("retry-after-ms")
-        .and_then(|value| value.trim().parse().ok())
-        .map(Duration::from_millis);
+    let exact = text("retry-after-ms").and_then(|value| value.trim().parse().ok()).map(Duration::from_millis);
     exact.or_else(|| retry_after::parse(text("retry-after"), Utc::now()))
 }
 

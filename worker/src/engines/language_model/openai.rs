@@ -49,37 +49,21 @@ impl OpenAi {
         // A local server without keys ignores the header that genai always sends.
         let key = key.map_or("none", ExposeSecret::expose_secret);
         let provider = ProviderConfig::from_endpoint(Endpoint::from_owned(base)).with_auth(AuthData::from_single(key));
-        let client = Client::builder()
-            .with_reqwest(http)
-            .append_provider_config(AdapterKind::OpenAI, provider)
-            .build();
-        Ok(Self {
-            client: client.context("the model provider's client")?,
-            default_model: default_model.to_owned(),
-        })
+        let client = Client::builder().with_reqwest(http).append_provider_config(AdapterKind::OpenAI, provider).build();
+        Ok(Self { client: client.context("the model provider's client")?, default_model: default_model.to_owned() })
     }
 
     pub async fn complete(&self, prompt: Prompt, deltas: mpsc::Sender<String>) -> Result<Completion, ModelError> {
-        let model = prompt
-            .settings
-            .model
-            .clone()
-            .unwrap_or_else(|| self.default_model.clone());
+        let model = prompt.settings.model.clone().unwrap_or_else(|| self.default_model.clone());
         let options = options(&prompt);
         let begun = Instant::now();
         // Named explicitly: genai sends a model it does not know to Ollama.
         let target = ModelIden::new(AdapterKind::OpenAI, model.as_str());
-        let opening = self
-            .client
-            .exec_chat_stream(target, prompt::request(&prompt), Some(&options));
+        let opening = self.client.exec_chat_stream(target, prompt::request(&prompt), Some(&options));
         let opened = timeout_at(begun + FIRST_TOKEN, opening).await.map_err(|_| too_slow())?;
         let stream = opened.map_err(|error| classify(&error))?.stream;
         let (text, usage) = receive(stream, &deltas, begun).await?;
-        Ok(Completion {
-            text,
-            usage,
-            model: format!("openai/{model}"),
-        })
+        Ok(Completion { text, usage, model: format!("openai/{model}") })
     }
 }
 
@@ -102,10 +86,7 @@ async fn receive(
     loop {
         let deadline = begun + if text.is_empty() { FIRST_TOKEN } else { WHOLE };
         let event = timeout_at(deadline, stream.next()).await.map_err(|_| too_slow())?;
-        match event
-            .ok_or_else(|| unavailable("the stream ended early"))?
-            .map_err(|error| classify(&error))?
-        {
+        match event.ok_or_else(|| unavailable("the stream ended early"))?.map_err(|error| classify(&error))? {
             ChatStreamEvent::Chunk(chunk) if chunk.content.is_empty() => {}
             ChatStreamEvent::Chunk(chunk) => {
                 text.push_str(&chunk.content);
@@ -132,10 +113,7 @@ async fn receive(
 
 fn usage(usage: genai::chat::Usage) -> Usage {
     let count = |tokens: Option<i32>| tokens.and_then(|tokens| u32::try_from(tokens).ok()).unwrap_or(0);
-    Usage {
-        prompt_tokens: count(usage.prompt_tokens),
-        completion_tokens: count(usage.completion_tokens),
-    }
+    Usage { prompt_tokens: count(usage.prompt_tokens), completion_tokens: count(usage.completion_tokens) }
 }
 
 fn too_slow() -> ModelError {

@@ -33,17 +33,8 @@ pub fn request(prompt: &Prompt) -> ChatRequest {
 }
 
 fn push_source(system: &mut String, number: usize, source: &Source) {
-    let heading = source
-        .heading
-        .as_ref()
-        .map(|heading| format!(", {heading}"))
-        .unwrap_or_default();
+    let heading = source.heading.as_ref().map(|heading| format!(", {heading}")).unwrap_or_default();
     let page = source.page.map(|page| format!(", page {page}")).unwrap_or_default();
-    let written = write!(
-        system,
-        "\n[{number}] {}{heading}{page}\n{}\n",
-        source.document_name,
-        source.content.trim()
-    );
+    let written = write!(system, "\n[{number}] {}{heading}{page}\n{}\n", source.document_name, source.content.trim());
     debug_assert!(written.is_ok(), "writing to a string cannot fail");
 }

@@ -53,33 +53,22 @@ impl Child {
         let output =
             run.map_err(|error| ReadError::Unavailable(format!("the document reader did not start: {error}")))?;
         if output.stdout.len() as u64 > MAX_OUTPUT {
-            return Err(ReadError::Unreadable(format!(
-                "The file holds more than {} MiB of text.",
-                MAX_OUTPUT >> 20
-            )));
+            return Err(ReadError::Unreadable(format!("The file holds more than {} MiB of text.", MAX_OUTPUT >> 20)));
         }
         match serde_json::from_slice::<Parts>(&output.stdout) {
             Ok(parts) if output.status.success() => parts.map_err(ReadError::Unreadable),
             _ => {
                 let complaint = String::from_utf8_lossy(&output.complaint);
                 tracing::warn!(format = name, status = %output.status, %complaint, "a document broke its parser");
-                Err(ReadError::Unreadable(
-                    "The file is damaged or too complex to read.".into(),
-                ))
+                Err(ReadError::Unreadable("The file is damaged or too complex to read.".into()))
             }
         }
     }
 
     async fn run(&self, content_type: &str, bytes: Vec<u8>) -> io::Result<Output> {
         let mut command = Command::new(&self.program);
-        command
-            .args(["extract", "--content-type", content_type])
-            .env_clear()
-            .kill_on_drop(true);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(["extract", "--content-type", content_type]).env_clear().kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe.
         unsafe { command.pre_exec(limit) };
         let mut child = command.spawn()?;
@@ -99,11 +88,7 @@ impl Child {
         if stdout.len() as u64 > MAX_OUTPUT {
             child.start_kill()?;
         }
-        Ok(Output {
-            status: child.wait().await?,
-            stdout,
-            complaint,
-        })
+        Ok(Output { status: child.wait().await?, stdout, complaint })
     }
 }
 
@@ -123,10 +108,7 @@ async fn bounded(pipe: impl AsyncRead + Unpin, limit: u64) -> io::Result<Vec<u8>
 /// Limits of the process that is about to become the child.
 fn limit() -> io::Result<()> {
     let set = |resource, value: u64| {
-        let limit = libc::rlimit {
-            rlim_cur: value,
-            rlim_max: value,
-        };
+        let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
         // SAFETY: the pointer is to a valid rlimit for the length of the call.
         match unsafe { libc::setrlimit(resource, &limit) } {
             0 => Ok(()),
@@ -151,9 +133,7 @@ pub fn extract_main(content_type: &str) -> ExitCode {
         Err(error) => Err(format!("The file could not be received: {error}.")),
     };
     let mut stdout = io::stdout().lock();
-    let written = serde_json::to_writer(&mut stdout, &parts)
-        .map_err(io::Error::from)
-        .and_then(|()| stdout.flush());
+    let written = serde_json::to_writer(&mut stdout, &parts).map_err(io::Error::from).and_then(|()| stdout.flush());
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,21 +16,9 @@ pub fn parts(content_type: &str, bytes: &[u8]) -> Result<Vec<Part>, String> {
     let text = || std::str::from_utf8(bytes).map_err(|_| "The text is not valid UTF-8.".to_owned());
     match content_type {
         "application/pdf" => pdf::parts(bytes),
-        "text/html" => Ok(vec![Part {
-            page: None,
-            text: html::markdown(text()?)?,
-            markdown: true,
-        }]),
-        "text/csv" => Ok(vec![Part {
-            page: None,
-            text: csv::records(text()?)?,
-            markdown: false,
-        }]),
-        "application/json" => Ok(vec![Part {
-            page: None,
-            text: json::lines(text()?)?,
-            markdown: false,
-        }]),
+        "text/html" => Ok(vec![Part { page: None, text: html::markdown(text()?)?, markdown: true }]),
+        "text/csv" => Ok(vec![Part { page: None, text: csv::records(text()?)?, markdown: false }]),
+        "application/json" => Ok(vec![Part { page: None, text: json::lines(text()?)?, markdown: false }]),
         other => Err(format!("This file type is not supported: {other}.")),
     }
 }

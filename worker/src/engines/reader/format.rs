@@ -47,27 +47,18 @@ impl Format {
             return Ok(Self::Pdf);
         }
         if let Some((_, name)) = UNSUPPORTED.iter().find(|(magic, _)| beginning.starts_with(magic)) {
-            return Err(ReadError::Unreadable(format!(
-                "This file type is not supported: it is {name}."
-            )));
+            return Err(ReadError::Unreadable(format!("This file type is not supported: it is {name}.")));
         }
         let wide = matches!(beginning, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
         if !wide && beginning.iter().any(|byte| matches!(byte, 0..=8 | 14..=26 | 28..=31)) {
-            return Err(ReadError::Unreadable(
-                "This file type is not supported: the file is not text.".into(),
-            ));
+            return Err(ReadError::Unreadable("This file type is not supported: the file is not text.".into()));
         }
         let text = decode(beginning.to_vec()).unwrap_or_else(|_| String::from_utf8_lossy(beginning).into_owned());
         Ok(Self::of_text(&text, content_type))
     }
 
     fn of_text(beginning: &str, content_type: &str) -> Self {
-        let claim = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let claim = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let start = beginning.trim_start();
         let tag = start.get(..14).unwrap_or(start).to_ascii_lowercase();
         if tag.starts_with("<!doctype html") || tag.starts_with("<html") {
@@ -107,17 +98,11 @@ fn is_markdown_heading(line: &str) -> bool {
 
 /// At least two lines that hold the same number of one separator, under a header of short names.
 fn looks_like_csv(beginning: &str) -> bool {
-    let lines: Vec<&str> = beginning
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .take(8)
-        .collect();
+    let lines: Vec<&str> = beginning.lines().filter(|line| !line.trim().is_empty()).take(8).collect();
     let Some(header) = lines.first() else { return false };
     [',', ';', '\t'].into_iter().any(|separator| {
         let columns = header.matches(separator).count();
-        let short = header
-            .split(separator)
-            .all(|name| name.chars().count() <= 40 && !name.contains(". "));
+        let short = header.split(separator).all(|name| name.chars().count() <= 40 && !name.contains(". "));
         lines.len() > 1 && columns > 0 && short && lines.iter().all(|line| line.matches(separator).count() == columns)
     })
 }
@@ -134,11 +119,7 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, ReadError> {
     let text = text.ok_or_else(|| {
         ReadError::Unreadable("The text is not valid UTF-8. Save the file as UTF-8 and upload it again.".into())
     })?;
-    Ok(if text.contains('\0') {
-        text.replace('\0', "")
-    } else {
-        text
-    })
+    Ok(if text.contains('\0') { text.replace('\0', "") } else { text })
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {

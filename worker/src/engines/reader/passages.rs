@@ -23,17 +23,11 @@ const OVERLAP: usize = 30;
 pub fn of(parts: &[Part], tokenizer: &Tokenizer) -> Vec<Passage> {
     let markdown = parts.iter().any(|part| part.markdown);
     let (text, pages) = joined(parts);
-    let sections = if markdown {
-        sections::of(&text)
-    } else {
-        vec![Section::whole(&text)]
-    };
+    let sections = if markdown { sections::of(&text) } else { vec![Section::whole(&text)] };
     let mut passages = Vec::new();
     for section in sections {
         let heading_tokens = section.heading.as_deref().map_or(0, |heading| tokenizer.size(heading));
-        let capacity = MODEL_TOKENS
-            .saturating_sub(heading_tokens)
-            .clamp(MIN_TOKENS, MAX_TOKENS);
+        let capacity = MODEL_TOKENS.saturating_sub(heading_tokens).clamp(MIN_TOKENS, MAX_TOKENS);
         for (offset, chunk) in split(section.text, capacity, markdown, tokenizer) {
             passages.push(Passage {
                 text: chunk.to_owned(),
@@ -49,9 +43,7 @@ pub fn of(parts: &[Part], tokenizer: &Tokenizer) -> Vec<Passage> {
 fn split<'a>(text: &'a str, capacity: usize, markdown: bool, tokenizer: &Tokenizer) -> Vec<(usize, &'a str)> {
     let config = ChunkConfig::new(capacity).with_sizer(tokenizer);
     let overlapping = config.with_overlap(OVERLAP);
-    let Ok(config) = overlapping else {
-        unreachable!("the overlap is smaller than every capacity")
-    };
+    let Ok(config) = overlapping else { unreachable!("the overlap is smaller than every capacity") };
     match markdown {
         true => MarkdownSplitter::new(config).chunk_indices(text).collect(),
         false => TextSplitter::new(config).chunk_indices(text).collect(),

@@ -36,11 +36,7 @@ fn ends_sentence(before: &str, mark: char, after: &str) -> bool {
 
 /// Whether a full stop after this text belongs to its last word: an abbreviation, an initial, a number as in `1. Mai`.
 fn is_abbreviated(before: &str) -> bool {
-    let word = before
-        .rsplit(char::is_whitespace)
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches(['(', '"', '“']);
+    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default().trim_start_matches(['(', '"', '“']);
     let initial = word.chars().count() == 1 && word.chars().all(char::is_alphabetic);
     let ordinal = matches!(word.len(), 1 | 2) && word.bytes().all(|byte| byte.is_ascii_digit());
     initial || ordinal || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
@@ -60,14 +56,8 @@ mod tests {
             split("Use a carrier, e.g. Swiss Post. Ask Dr. Mayer."),
             ["Use a carrier, e.g. Swiss Post.", "Ask Dr. Mayer."]
         );
-        assert_eq!(
-            split("Gültig ab 1. Mai 2024. Danach nicht."),
-            ["Gültig ab 1. Mai 2024.", "Danach nicht."]
-        );
-        assert_eq!(
-            split("三十日以内です。返金します。"),
-            ["三十日以内です。", "返金します。"]
-        );
+        assert_eq!(split("Gültig ab 1. Mai 2024. Danach nicht."), ["Gültig ab 1. Mai 2024.", "Danach nicht."]);
+        assert_eq!(split("三十日以内です。返金します。"), ["三十日以内です。", "返金します。"]);
         assert_eq!(split("  "), Vec::<String>::new());
     }
 }

@@ -40,10 +40,7 @@ impl Unit {
 
     /// Takes in the terms of the sentences before and after it.
     pub fn read_beside<'a>(&mut self, neighbours: impl Iterator<Item = &'a Self>) {
-        self.nearby = neighbours
-            .flat_map(|unit| unit.terms.iter().chain(&unit.lead))
-            .cloned()
-            .collect();
+        self.nearby = neighbours.flat_map(|unit| unit.terms.iter().chain(&unit.lead)).cloned().collect();
     }
 
     /// Reading order.

@@ -5,13 +5,9 @@
 /// Empty values are left out. A value without a column name stands alone.
 pub fn records(text: &str) -> Result<String, String> {
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let separator = [';', '\t', ',']
-        .into_iter()
-        .max_by_key(|separator| first.matches(*separator).count())
-        .unwrap_or(',');
-    let mut rows = rows(text, separator)
-        .into_iter()
-        .filter(|row| row.iter().any(|value| !value.is_empty()));
+    let separator =
+        [';', '\t', ','].into_iter().max_by_key(|separator| first.matches(*separator).count()).unwrap_or(',');
+    let mut rows = rows(text, separator).into_iter().filter(|row| row.iter().any(|value| !value.is_empty()));
     let header = rows.next().unwrap_or_default();
     let mut blocks: Vec<String> = rows.map(|row| block(&header, &row)).collect();
     if blocks.is_empty() {
@@ -22,12 +18,10 @@ pub fn records(text: &str) -> Result<String, String> {
 
 fn block(header: &[String], row: &[String]) -> String {
     let lines = row.iter().enumerate().filter(|(_, value)| !value.is_empty());
-    let lines = lines.map(
-        |(column, value)| match header.get(column).filter(|name| !name.is_empty()) {
-            Some(name) => format!("{name}: {value}"),
-            None => value.clone(),
-        },
-    );
+    let lines = lines.map(|(column, value)| match header.get(column).filter(|name| !name.is_empty()) {
+        Some(name) => format!("{name}: {value}"),
+        None => value.clone(),
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 

@@ -23,11 +23,7 @@ pub fn markdown(html: &str) -> Result<String, String> {
     let converter = HtmlToMarkdown::builder()
         .options(options)
         .skip_tags(LEFT_OUT.to_vec())
-        .add_handler(vec!["a"], |handlers: &dyn Handlers, element: Element| {
-            Some(handlers.walk_children(element.node))
-        })
+        .add_handler(vec!["a"], |handlers: &dyn Handlers, element: Element| Some(handlers.walk_children(element.node)))
         .build();
-    converter
-        .convert(html)
-        .map_err(|error| format!("The HTML could not be read: {error}."))
+    converter.convert(html).map_err(|error| format!("The HTML could not be read: {error}."))
 }

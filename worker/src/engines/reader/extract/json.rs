@@ -32,11 +32,7 @@ fn push_lines<'a>(name: &str, value: &'a Value, own: &mut Vec<String>, lists: &m
     match value {
         Value::Object(fields) => {
             for (field, value) in fields {
-                let name = if name.is_empty() {
-                    field.clone()
-                } else {
-                    format!("{name}.{field}")
-                };
+                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
                 push_lines(&name, value, own, lists);
             }
         }

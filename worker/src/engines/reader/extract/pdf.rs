@@ -22,11 +22,7 @@ pub fn parts(bytes: &[u8]) -> Result<Vec<Part>, String> {
             .map_err(|error| format!("Page {page} of the PDF could not be read: {error}."))?;
         let text = tidy(&text);
         if !text.is_empty() {
-            parts.push(Part {
-                page: Some(page),
-                text,
-                markdown: false,
-            });
+            parts.push(Part { page: Some(page), text, markdown: false });
         }
     }
     match parts.is_empty() {
@@ -40,18 +36,13 @@ fn encrypted() -> String {
 }
 
 fn is_about_encryption(error: &str) -> bool {
-    ["crypt", "password"]
-        .iter()
-        .any(|word| error.to_lowercase().contains(word))
+    ["crypt", "password"].iter().any(|word| error.to_lowercase().contains(word))
 }
 
 /// Lines without surplus spaces, at most one blank line in a row, words broken at a line's end put together.
 fn tidy(text: &str) -> String {
     let mut tidy = String::with_capacity(text.len());
-    for line in text
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-    {
+    for line in text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")) {
         let broken = tidy.ends_with("-\n") && tidy.chars().rev().nth(2).is_some_and(char::is_alphabetic);
         match line.chars().next() {
             Some(first) if broken && first.is_lowercase() => tidy.truncate(tidy.len() - 2),

@@ -12,11 +12,7 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     pub fn whole(text: &'a str) -> Self {
-        Self {
-            heading: None,
-            text,
-            offset: 0,
-        }
+        Self { heading: None, text, offset: 0 }
     }
 }
 
@@ -46,11 +42,7 @@ pub fn of(markdown: &str) -> Vec<Section<'_>> {
 fn push<'a>(sections: &mut Vec<Section<'a>>, heading: Option<String>, markdown: &'a str, offset: usize, end: usize) {
     let text = &markdown[offset..end];
     if !text.trim().is_empty() {
-        sections.push(Section {
-            heading: heading.filter(|heading| !heading.is_empty()),
-            text,
-            offset,
-        });
+        sections.push(Section { heading: heading.filter(|heading| !heading.is_empty()), text, offset });
     }
 }
 
@@ -73,19 +65,9 @@ fn headings(markdown: &str) -> Vec<Heading<'_>> {
         if text.starts_with("```") || text.starts_with("~~~") {
             fenced = !fenced;
         } else if !fenced && let Some((level, title)) = atx(text) {
-            headings.push(Heading {
-                level,
-                title,
-                line_start: start,
-                body_start,
-            });
+            headings.push(Heading { level, title, line_start: start, body_start });
         } else if !fenced && let Some(level) = underline(text).filter(|_| is_title(previous.1)) {
-            headings.push(Heading {
-                level,
-                title: previous.1,
-                line_start: previous.0,
-                body_start,
-            });
+            headings.push(Heading { level, title: previous.1, line_start: previous.0, body_start });
         }
         previous = (start, text);
         start = body_start;

@@ -1,0 +1,100 @@
+//! The API's description, generated from the routes.
+
+mod refusals;
+pub mod schemas;
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+
+use crate::{
+    problem::{FieldError, Kind},
+    router,
+};
+
+/// Names of the two audiences' keys.
+pub const TENANT_KEY: &str = "tenant_key";
+pub const ADMIN_KEY: &str = "admin_key";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "metachat", license(name = "Apache-2.0")),
+    components(schemas(crate::problem::Document, FieldError)),
+    security(("tenant_key" = [])),
+    modifiers(&Keys, &Introduction),
+    tags(
+        (name = "tenants", description = "Owners of everything else."),
+        (name = "documents", description = "The knowledge that answers rest on."),
+        (name = "messages", description = "A customer's question in, a sourced and scored answer out."),
+        (name = "conversations", description = "Transcripts."),
+        (name = "search", description = "Retrieval without an answer."),
+        (name = "events", description = "What happened, and who is told."),
+        (name = "jobs", description = "Work that gave up, and how to run it again."),
+        (name = "billing", description = "Usage and Stripe."),
+        (name = "operations", description = "Probes and metrics."),
+    )
+)]
+pub struct Base;
+
+/// The description of every route.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = router::routes().into_openapi();
+    refusals::add(&mut document);
+    document
+}
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (name, description) in
+            [(TENANT_KEY, "A tenant's key, `mk_live_…`."), (ADMIN_KEY, "The operator's key, `mk_admin_…`.")]
+        {
+            let mut scheme = Http::new(HttpAuthScheme::Bearer);
+            scheme.description = Some(description.to_owned());
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+    }
+}
+
+struct Introduction;
+
+impl Modify for Introduction {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut text = String::from(
+            "Ids carry a prefix that tells what they name (`msg_`, `conv_`, …). Times are UTC. Lists go by cursor: send \
+             `next_cursor` back as `cursor`.\n\nEvery refusal is an RFC 9457 problem document with a stable `type`:\n\n\
+             | type | status | meaning |\n|---|---|---|\n",
+        );
+        for kind in Kind::ALL {
+            text.push_str(&format!(
+                "| `{}` | {} | {} |\n",
+                kind.uri(),
+                kind.status().as_u16(),
+                kind.description().trim()
+            ));
+        }
+        document.info.description = Some(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_tag_an_id_and_a_refusal() {
+        let document = serde_json::to_value(document()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        assert!(paths.len() >= 20, "{}", paths.len());
+        for (path, operations) in paths {
+            for (method, operation) in operations.as_object().unwrap() {
+                assert!(operation["operationId"].is_string(), "{method} {path}");
+                assert!(operation["tags"][0].is_string(), "{method} {path}");
+                assert!(operation["responses"]["500"].is_object(), "{method} {path}");
+            }
+        }
+    }
+}

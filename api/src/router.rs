@@ -1,0 +1,68 @@
+//! Every route, on one page.
+
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{
+    guard, observe, openapi,
+    problem::{Kind, Problem, render},
+    routes::{
+        conversations, dead_jobs, documents, endpoints, events, messages, probes, search, stripe, tenants, usage,
+    },
+    state::AppState,
+};
+
+/// Largest body of a request that uploads nothing.
+const MAX_BODY: usize = 5 * 1024 * 1024;
+
+/// The described routes, each with its largest body.
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::Base::openapi())
+        .routes(routes!(tenants::create))
+        .routes(routes!(messages::submit::submit))
+        .routes(routes!(messages::read::read))
+        .routes(routes!(messages::stream::stream))
+        .routes(routes!(messages::timeline::timeline))
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::read))
+        .routes(routes!(conversations::messages))
+        .routes(routes!(search::search))
+        .routes(routes!(documents::read, documents::delete))
+        .routes(routes!(endpoints::list, endpoints::create))
+        .routes(routes!(endpoints::read, endpoints::delete))
+        .routes(routes!(events::list))
+        .routes(routes!(events::types))
+        .routes(routes!(dead_jobs::list))
+        .routes(routes!(dead_jobs::read))
+        .routes(routes!(dead_jobs::replay))
+        .routes(routes!(usage::read))
+        .routes(routes!(probes::alive))
+        .routes(routes!(probes::ready))
+        .routes(routes!(probes::metrics))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(documents::list, documents::upload::upload))
+                .layer(DefaultBodyLimit::max(documents::upload::MAX_BODY)),
+        )
+        .merge(OpenApiRouter::new().routes(routes!(stripe::receive)).layer(DefaultBodyLimit::max(stripe::MAX_BODY)))
+}
+
+/// The whole service.
+pub fn app(state: AppState) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .with_state(state)
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::document()))
+        .fallback(|| async { Problem::new(Kind::NotFound).detail("There is no such path.") })
+        .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed) })
+        // The last one added is the first to see a request.
+        .layer(from_fn(guard::limit_time))
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(from_fn(render))
+        .layer(from_fn(guard::secure))
+        .layer(from_fn(observe::observe))
+}

@@ -1,0 +1,15 @@
+//! Handlers, one file per aggregate.
+
+pub mod conversations;
+pub mod dead_jobs;
+pub mod documents;
+pub mod endpoints;
+pub mod events;
+pub mod messages;
+pub mod probes;
+pub mod search;
+pub mod stripe;
+pub mod tenants;
+pub mod usage;
+
+mod source;

@@ -1,0 +1,127 @@
+//! Nothing accepted is lost, and no effect happens twice: killed workers, a wiped or crashed Redis, a deploy.
+
+use std::time::Duration;
+
+use loadtest::{
+    client::{Client, Submission},
+    fake_model::{Config, FakeModel},
+    receiver::{Receiver, Signature},
+};
+use tests::{PrivateRedis, Stack, eventually};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn submit(client: &Client, messages: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for n in 0..messages {
+        let submission = Submission::new(format!("What is the answer to question number {n}?"));
+        ids.push(client.submit(&submission).await.expect("accepted").message.id);
+    }
+    ids
+}
+
+/// Every message ended, with one reply and one closing event each.
+async fn answered_once(stack: &Stack, client: &Client, ids: &[String]) {
+    for id in ids {
+        let message = client.final_message(id, LIMIT).await.expect("a final message");
+        assert!(message.answer.is_some(), "{message:?}");
+    }
+    let messages = i64::try_from(ids.len()).unwrap();
+    stack.idle(LIMIT).await;
+    let replies = "select count(*) from messages where role = 'assistant'";
+    assert_eq!(stack.database.count(replies).await, messages, "replies");
+    let distinct = "select count(distinct reply_to) from messages where role = 'assistant'";
+    assert_eq!(stack.database.count(distinct).await, messages, "messages replied to");
+    for event in ["message.received", "message.sent"] {
+        let events: i64 = sqlx::query_scalar("select count(*) from events where type = $1")
+            .bind(event)
+            .fetch_one(stack.database.owner().await)
+            .await
+            .unwrap();
+        assert_eq!(events, messages, "{event}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_worker_costs_an_attempt_and_no_message() {
+    let model = FakeModel::start(Config { latency: Duration::from_millis(300), ..Config::default() }).await.unwrap();
+    let mut stack =
+        Stack::builder().workers(2).env("LLM_BASE_URL", model.base_url()).env("LLM_API_KEY", "sk").start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let receiver = Receiver::start().await.unwrap();
+    let endpoint = client.create_endpoint(&receiver.url(), &["message.sent"]).await.unwrap();
+    receiver.set_secret(&endpoint.secret);
+
+    let ids = submit(&client, 30).await;
+    eventually("completions are running", LIMIT, async || (model.requests().len() >= 3).then_some(())).await;
+    stack.workers[0].process.kill();
+    stack.workers.remove(0);
+    stack.start_worker().await;
+    answered_once(&stack, &client, &ids).await;
+
+    let deliveries = receiver.wait_until(LIMIT, |seen| {
+        seen.iter().map(|delivery| &delivery.id).collect::<std::collections::HashSet<_>>().len() >= 30
+    });
+    assert!(deliveries.await.unwrap().iter().all(|delivery| delivery.signature == Signature::Valid));
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn a_wiped_redis_loses_nothing() {
+    let redis = PrivateRedis::start().await;
+    let stack = Stack::builder().redis(redis.url()).workers(1).start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let mut ids = submit(&client, 10).await;
+    redis.flush().await;
+    ids.extend(submit(&client, 10).await);
+    redis.flush().await;
+    answered_once(&stack, &client, &ids).await;
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn a_crashed_redis_delays_and_loses_nothing() {
+    let mut redis = PrivateRedis::start().await;
+    let stack = Stack::builder().redis(redis.url()).start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let mut ids = submit(&client, 5).await;
+    let (during, ()) = tokio::join!(
+        async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            submit(&client, 5).await
+        },
+        redis.crash(Duration::from_secs(1))
+    );
+    ids.extend(during);
+    answered_once(&stack, &client, &ids).await;
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn a_deploy_is_silent() {
+    let model = FakeModel::start(Config { latency: Duration::from_millis(500), ..Config::default() }).await.unwrap();
+    let mut stack = Stack::builder().env("LLM_BASE_URL", model.base_url()).env("LLM_API_KEY", "sk").start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let ids = submit(&client, 20).await;
+    eventually("completions are running", LIMIT, async || (model.requests().len() >= 2).then_some(())).await;
+    let mut old = stack.workers.remove(0);
+    let status = old.process.terminate(Duration::from_secs(30)).await;
+    assert!(status.success(), "{status}");
+    let tried_again = "select count(*) from jobs where attempt > 0";
+    assert_eq!(stack.database.count(tried_again).await, 0, "a drained worker spends no attempt");
+    stack.start_worker().await;
+    answered_once(&stack, &client, &ids).await;
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn messages_are_accepted_while_no_worker_runs() {
+    let mut stack = Stack::builder().workers(0).start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let ids = submit(&client, 5).await;
+    let waiting = client.message(&ids[0], Some(Duration::from_secs(1))).await.unwrap();
+    assert!(!waiting.status.is_final());
+    stack.start_worker().await;
+    answered_once(&stack, &client, &ids).await;
+    stack.finish().await;
+}
