@@ -35,7 +35,8 @@ pub struct Problem {
     kind: Kind,
     detail: Option<String>,
     errors: Vec<FieldError>,
-    extras: Map<String, Value>,
+    /// Boxed: a `Result` that carries a problem stays small.
+    extras: Box<Map<String, Value>>,
     retry_after: Option<Duration>,
     /// For the log only.
     cause: Option<String>,
@@ -43,7 +44,7 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, errors: Vec::new(), extras: Map::new(), retry_after: None, cause: None }
+        Self { kind, detail: None, errors: Vec::new(), extras: Box::default(), retry_after: None, cause: None }
     }
 
     pub fn kind(&self) -> Kind {

@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use jobs::{
     domain::ids::{MessageId, TenantId},
-    queue::signals,
+    queue::signals::Listener,
     store::{
         Scope, StoreError,
         answers::{self, Answered},
     },
 };
-use tokio::{
-    sync::broadcast,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::state::AppState;
@@ -26,21 +23,20 @@ const FALLBACK: Duration = Duration::from_secs(1);
 /// Somebody who waits for one subject. Made before the state is read, so that no change falls between.
 pub struct Waiter<'a> {
     state: &'a AppState,
-    subject: Uuid,
     deadline: Instant,
-    signals: broadcast::Receiver<Uuid>,
+    signals: Listener,
 }
 
 impl<'a> Waiter<'a> {
     pub fn new(state: &'a AppState, subject: Uuid, wait: Duration) -> Self {
-        Self { state, subject, deadline: Instant::now() + wait, signals: state.progress.subscribe() }
+        Self { state, deadline: Instant::now() + wait, signals: state.progress.listen(subject) }
     }
 
     /// Waits until the subject may have moved on; returns false when the time is up or the process drains.
     pub async fn moved_on(&mut self) -> bool {
         let moved = async {
             tokio::select! {
-                () = signals::moved_on(&mut self.signals, self.subject, FALLBACK) => true,
+                () = self.signals.moved_on(FALLBACK) => true,
                 () = self.state.draining.cancelled() => false,
             }
         };

@@ -45,7 +45,7 @@ async fn a_kind_and_key_wait_once() {
     let test = TestDatabase::create().await;
     let database = test.connect();
     let (first, second) = (row("a"), row("a"));
-    assert_eq!(insert(&database, &[first.clone()]).await, [first.id]);
+    assert_eq!(insert(&database, std::slice::from_ref(&first)).await, [first.id]);
     assert!(insert(&database, &[second]).await.is_empty());
     assert_eq!(test.count("select count(*) from jobs").await, 1);
 }

@@ -46,7 +46,7 @@ fn document(problem: Problem, id: &RequestId, response: Response) -> Response {
         detail,
         request_id: id.to_string(),
         errors,
-        extras,
+        extras: *extras,
     });
     let mut rendered = (status, body).into_response();
     for (name, value) in response.headers() {

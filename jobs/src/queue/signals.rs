@@ -8,7 +8,7 @@ use std::{
 
 use futures::StreamExt;
 use tokio::{
-    sync::{Notify, broadcast},
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 use uuid::Uuid;
@@ -17,8 +17,6 @@ use super::lanes::Lanes;
 
 /// Wait before a lost subscription is tried again.
 const RECONNECT: Duration = Duration::from_millis(500);
-/// Progress signals a slow waiter may lag behind before it falls back to its poll.
-const PROGRESS_BUFFER: usize = 4096;
 
 /// Wakes the lanes' workers of this process when there is something to claim.
 #[derive(Clone, Default)]
@@ -60,46 +58,61 @@ impl WakeUps {
     }
 }
 
-/// Tells waiting requests that a message or search moved on.
-#[derive(Clone)]
-pub struct Progress(broadcast::Sender<Uuid>);
+/// Tells waiting requests that their message or search moved on, and no others.
+#[derive(Clone, Default)]
+pub struct Progress(Arc<Mutex<HashMap<Uuid, watch::Sender<()>>>>);
 
 impl Progress {
     pub fn start(lanes: &Lanes) -> (Self, JoinHandle<()>) {
-        let (sender, _) = broadcast::channel(PROGRESS_BUFFER);
-        let progress = Self(sender.clone());
+        let progress = Self::default();
+        let (all, one) = (progress.clone(), progress.clone());
+        let channel = vec![lanes.progress_channel()];
         let task = tokio::spawn(listen(
             lanes.clone(),
-            vec![lanes.progress_channel()],
-            || (),
-            move |_, payload| {
-                if let Ok(subject) = Uuid::try_parse(payload) {
-                    // An error says that nobody waits.
-                    let _ = sender.send(subject);
-                }
-            },
+            channel,
+            // What was published while the subscription was down is unknown, so everybody looks.
+            move || all.0.lock().expect("not poisoned").values().for_each(|changes| changes.send_replace(())),
+            move |_, payload| one.tell(payload),
         ));
         (progress, task)
     }
 
-    /// Begins to listen. Subscribe before reading the state that is waited for, so that no change falls between.
-    pub fn subscribe(&self) -> broadcast::Receiver<Uuid> {
-        self.0.subscribe()
+    /// Begins to listen for one subject. Listen before reading the state that is waited for, so that no change falls
+    /// between.
+    pub fn listen(&self, subject: Uuid) -> Listener {
+        let changes = self.0.lock().expect("not poisoned").entry(subject).or_default().subscribe();
+        Listener { subject, changes, progress: self.clone() }
+    }
+
+    fn tell(&self, payload: &str) {
+        let Ok(subject) = Uuid::try_parse(payload) else { return };
+        if let Some(changes) = self.0.lock().expect("not poisoned").get(&subject) {
+            changes.send_replace(());
+        }
     }
 }
 
-/// Waits until `subject` moved on, at most `fallback`; returns early after a lag, when anything may have happened.
-pub async fn moved_on(receiver: &mut broadcast::Receiver<Uuid>, subject: Uuid, fallback: Duration) {
-    let heard = async {
-        while let Ok(moved) = receiver.recv().await {
-            if moved == subject {
-                return;
-            }
+/// Somebody who waits for one subject.
+pub struct Listener {
+    subject: Uuid,
+    changes: watch::Receiver<()>,
+    progress: Progress,
+}
+
+impl Listener {
+    /// Waits until the subject moved on since the last call, at most `fallback`.
+    pub async fn moved_on(&mut self, fallback: Duration) {
+        // Either way the caller reads the state again.
+        let _ = tokio::time::timeout(fallback, self.changes.changed()).await;
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut listened = self.progress.0.lock().expect("not poisoned");
+        if listened.get(&self.subject).is_some_and(|changes| changes.receiver_count() <= 1) {
+            listened.remove(&self.subject);
         }
-    };
-    // A closed channel or a lag ends `heard` early too; a short pause keeps the caller from spinning then.
-    if tokio::time::timeout(fallback, heard).await.is_ok() {
-        tokio::task::yield_now().await;
     }
 }
 
