@@ -12,7 +12,7 @@ create table jobs (
   subject uuid,
   priority smallint not null default 5,
   run_at timestamptz not null,
-  -- When the relay should push the row unless it is finished by then; infinity once the lane is known to hold it.
+  -- When the relay pushes the row unless it is finished by then; far ahead once the lane is known to hold it.
   relay_at timestamptz not null,
   attempt integer not null default 0,
   -- Highest lease token that reported a failure: a worker with an older lease cannot finish the job any more.
@@ -22,7 +22,7 @@ create table jobs (
   created_at timestamptz not null default now(),
   constraint jobs_kind_key_unique unique (kind, key)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-create index jobs_relay_idx on jobs (relay_at) where relay_at < 'infinity';
+create index jobs_relay_idx on jobs (relay_at);
 create index jobs_kind_run_at_idx on jobs (kind, run_at);
 create index jobs_tenant_idx on jobs (tenant_id, subject);
 call isolate_tenant('jobs');

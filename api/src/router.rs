@@ -26,6 +26,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(messages::read::read))
         .routes(routes!(messages::stream::stream))
         .routes(routes!(messages::timeline::timeline))
+        .routes(routes!(messages::cancel::cancel))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::read))
         .routes(routes!(conversations::messages))

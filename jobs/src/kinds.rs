@@ -10,7 +10,7 @@ pub mod process_stripe_event;
 pub mod retrieve;
 pub mod score_confidence;
 
-mod turn;
+pub mod turn;
 
 use crate::queue::Job;
 

@@ -172,6 +172,10 @@ async fn a_job_that_crashes_twice_is_quarantined_and_its_neighbours_go_on() {
     finish(&lanes, claimed).await;
     let suspect = lanes.claim(KIND, 10, true).await.unwrap();
     assert_eq!((id(&suspect[0]), suspect[0].crashes), (poison.id, 2));
+
+    lanes.settle(KIND, &[(Settlement::Release, suspect[0].member.clone())]).await.unwrap();
+    assert!(lanes.claim(KIND, 10, false).await.unwrap().is_empty(), "given back, it still meets no neighbour");
+    assert_eq!(lanes.claim(KIND, 10, true).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

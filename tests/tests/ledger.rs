@@ -77,8 +77,9 @@ async fn a_fenced_off_worker_can_neither_complete_retry_nor_bury() {
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
     let connection = tx.connection();
     assert_eq!(ledger::take_over(connection, job.id, 7).await.unwrap(), Some(1), "the lost run spent an attempt");
+    assert_eq!(ledger::take_over(connection, job.id, 7).await.unwrap(), Some(1), "once");
     assert!(!ledger::complete(connection, job.id, 6, Utc::now(), ledger::Outcome::Done).await.unwrap());
-    assert!(!ledger::retry(connection, job.id, 6, Duration::ZERO, "late").await.unwrap());
+    assert!(!ledger::retry(connection, job.id, 6, 1, Duration::ZERO, "late").await.unwrap());
     assert!(!ledger::bury(connection, job.id, 6, "late").await.unwrap());
     assert_eq!(ledger::take_over(connection, job.id, 6).await.unwrap(), None);
     assert!(ledger::complete(connection, job.id, 7, Utc::now(), ledger::Outcome::Done).await.unwrap());
@@ -106,7 +107,11 @@ async fn the_relay_pushes_what_was_never_dispatched_and_what_is_due_again() {
 
     // Put off again: due for the relay at its time, once.
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
-    ledger::retry(tx.connection(), later.id, claimed[0].token, Duration::from_millis(300), "failed").await.unwrap();
+    assert!(
+        ledger::retry(tx.connection(), later.id, claimed[0].token, 0, Duration::from_millis(300), "failed")
+            .await
+            .unwrap()
+    );
     tx.commit().await.unwrap();
     lanes.settle(KIND, &[(Settlement::Finish, claimed[0].member.clone())]).await.unwrap();
     assert_eq!(relay::pass(&database, &lanes, &kinds).await.unwrap(), 0);
@@ -136,13 +141,27 @@ async fn a_wiped_redis_is_rebuilt_from_the_ledger() {
     assert_eq!(relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap(), 0, "once");
 }
 
+/// An id made two days ago.
+fn long_ago() -> JobId {
+    let at = u64::try_from((Utc::now() - chrono::TimeDelta::days(2)).timestamp()).unwrap();
+    JobId::from_uuid(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, at, 0)))
+}
+
 #[tokio::test]
 async fn an_unknown_kind_is_buried_with_its_cause() {
     let test = TestDatabase::create().await;
     let database = test.connect();
     insert(&database, &[ledger::NewJob { kind: "from_the_future", ..row("a") }]).await;
-    sqlx::query("update jobs set relay_at = now()").execute(test.owner().await).await.unwrap();
-    relay::pass(&database, &lanes(setting("TEST_REDIS_URL")), &[KIND]).await.unwrap();
+    let lanes = lanes(setting("TEST_REDIS_URL"));
+    let make_due = "update jobs set relay_at = now()";
+    sqlx::query(make_due).execute(test.owner().await).await.unwrap();
+    relay::pass(&database, &lanes, &[KIND]).await.unwrap();
+    assert_eq!(test.count("select count(*) from jobs").await, 1, "a version that knows it may be on its way");
+
+    insert(&database, &[ledger::NewJob { id: long_ago(), kind: "from_the_future", ..row("b") }]).await;
+    sqlx::query("delete from jobs where key = 'a'").execute(test.owner().await).await.unwrap();
+    sqlx::query(make_due).execute(test.owner().await).await.unwrap();
+    relay::pass(&database, &lanes, &[KIND]).await.unwrap();
     let cause: String = sqlx::query_scalar("select cause from dead_jobs").fetch_one(test.owner().await).await.unwrap();
     assert!(cause.contains("from_the_future"), "{cause}");
     assert_eq!(test.count("select count(*) from jobs").await, 0);

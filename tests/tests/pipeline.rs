@@ -275,3 +275,29 @@ async fn one_idempotency_key_makes_one_message() {
     assert_eq!(client.submit(&other).await.unwrap_err().status(), Some(422));
     stack.finish().await;
 }
+
+#[tokio::test]
+async fn a_cancelled_message_is_never_answered_and_the_conversation_goes_on() {
+    let slow = Config { latency: Duration::from_secs(2), ..Config::default() };
+    let model = FakeModel::start(slow).await.unwrap();
+    let stack = Stack::builder().env("LLM_BASE_URL", model.base_url()).env("LLM_API_KEY", "sk").start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let first = client.submit(&Submission::new("How long may I return an item?")).await.unwrap().message;
+    let conversation_id = Some(first.conversation_id.clone());
+    let second = Submission { conversation_id, ..Submission::new("And how long does shipping take?") };
+    let second = client.submit(&second).await.unwrap().message;
+    eventually("the model is asked", LIMIT, async || (!model.requests().is_empty()).then_some(())).await;
+
+    let cancel = format!("/v1/messages/{}/cancel", first.id);
+    client.call(Method::POST, &cancel, None).await.expect("cancelled while its completion runs");
+    assert_eq!(client.call(Method::POST, &cancel, None).await.unwrap_err().status(), Some(409));
+    assert!(client.final_message(&second.id, LIMIT).await.unwrap().answer.is_some(), "the next one has its turn");
+    stack.idle(LIMIT).await;
+    assert_eq!(client.message(&first.id, None).await.unwrap().status, MessageStatus::Cancelled);
+    let replies = "select count(*) from messages where role = 'assistant'";
+    assert_eq!(stack.database.count(replies).await, 1, "only the second was answered");
+    let after_the_end = "select count(*) from message_stream late join message_stream done
+        on done.message_id = late.message_id and done.event = 'done' and late.position > done.position";
+    assert_eq!(stack.database.count(after_the_end).await, 0, "nothing follows the end of a stream");
+    stack.finish().await;
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loadtest::{
-    client::{Client, Submission},
+    client::{Client, MessageStatus, Submission},
     fake_model::{Config, FakeModel},
     receiver::{Receiver, Signature},
 };
@@ -58,6 +58,8 @@ async fn a_killed_worker_costs_an_attempt_and_no_message() {
     stack.workers.remove(0);
     stack.start_worker().await;
     answered_once(&stack, &client, &ids).await;
+    let spent = "select count(*) from job_history where attempt > 1";
+    assert!(stack.database.count(spent).await > 0, "the lost runs spent an attempt");
 
     let deliveries = receiver.wait_until(LIMIT, |seen| {
         seen.iter().map(|delivery| &delivery.id).collect::<std::collections::HashSet<_>>().len() >= 30
@@ -123,5 +125,32 @@ async fn messages_are_accepted_while_no_worker_runs() {
     assert!(!waiting.status.is_final());
     stack.start_worker().await;
     answered_once(&stack, &client, &ids).await;
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn a_job_that_keeps_killing_workers_is_buried_and_its_neighbours_finish() {
+    let slow = Config { latency: Duration::from_millis(700), ..Config::default() };
+    let model = FakeModel::start(slow).await.unwrap();
+    let mut stack = Stack::builder().env("LLM_BASE_URL", model.base_url()).env("LLM_API_KEY", "sk").start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let poison = client.submit(&Submission::new("Does the poison question end?")).await.unwrap().message;
+    let ids = submit(&client, 5).await;
+    let asked = || model.requests().iter().filter(|request| request.body.to_string().contains("poison")).count();
+    for crash in 1..=3 {
+        eventually("the poisoned job runs", LIMIT, async || (asked() >= crash).then_some(())).await;
+        stack.workers[0].process.kill();
+        stack.workers.clear();
+        stack.start_worker().await;
+    }
+    let buried = client.final_message(&poison.id, LIMIT).await.unwrap();
+    assert_eq!(buried.status, MessageStatus::Failed);
+    assert_eq!(asked(), 3, "it never ran again");
+    let cause = "select count(*) from dead_jobs where cause like '3 workers were lost%'";
+    assert_eq!(stack.database.count(cause).await, 1);
+    for id in &ids {
+        assert!(client.final_message(id, LIMIT).await.unwrap().answer.is_some());
+    }
+    sqlx::query("delete from dead_jobs").execute(stack.database.owner().await).await.unwrap();
     stack.finish().await;
 }

@@ -21,6 +21,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// Between two looks for lanes that lost their data, and two reports of the gauges.
 const CHECK: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_secs(5);
+/// Longest time one step may take before the leader steps down: a session that is half-open answers never.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries to become the leader, and after an error.
 const STAND_BY: Duration = Duration::from_secs(1);
 /// Passes of one tick, before the other duties have their turn.
@@ -68,7 +70,7 @@ async fn lead(
     let mut check_at = Instant::now();
     let mut report_at = Instant::now();
     while !stop.is_cancelled() {
-        candidate.confirm().await?;
+        within(candidate.confirm()).await?;
         if Instant::now() >= check_at {
             check_at = Instant::now() + CHECK;
             let rebuilt = relay::rebuild_lost(database, lanes, &kinds).await?;
@@ -77,14 +79,14 @@ async fn lead(
             }
         }
         for _ in 0..PASSES {
-            let read = relay::pass(database, lanes, &kinds).await?;
+            let read = within(relay::pass(database, lanes, &kinds)).await?;
             if !relay::may_have_more(read) {
                 break;
             }
         }
         if Instant::now() >= report_at {
             report_at = Instant::now() + REPORT;
-            report(database, lanes, &kinds).await?;
+            within(report(database, lanes, &kinds)).await?;
         }
         pause(stop, TICK).await;
     }
@@ -113,6 +115,14 @@ async fn report(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> R
         metrics::gauge!("metachat_jobs_oldest_age_seconds", "kind" => *kind).set(age);
     }
     tx.commit().await.map_err(StoreError::into)
+}
+
+/// Bounds a step in time.
+async fn within<T, E: Into<RelayError>>(step: impl Future<Output = Result<T, E>>) -> Result<T, RelayError> {
+    match tokio::time::timeout(STEP_TIMEOUT, step).await {
+        Ok(ended) => ended.map_err(Into::into),
+        Err(_) => Err(RelayError::Timeout(STEP_TIMEOUT)),
+    }
 }
 
 async fn pause(stop: &CancellationToken, duration: Duration) {

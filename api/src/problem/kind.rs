@@ -56,6 +56,8 @@ kinds! {
     IdempotencyInFlight = CONFLICT, "idempotency-in-flight", "The first request with this key is in flight";
     /// The same work waits under another job already.
     AlreadyQueued = CONFLICT, "already-queued", "The same work is queued already";
+    /// The message has ended and cannot be changed any more.
+    AlreadyEnded = CONFLICT, "already-ended", "The message has ended already";
     /// A fixed number of such things per tenant is reached; `limit` says which.
     LimitReached = CONFLICT, "limit-reached", "There are too many of these";
     /// The body is larger than the route takes.

@@ -1,5 +1,6 @@
-//! Messages: submitted, then read, streamed or traced.
+//! Messages: submitted, then read, streamed, traced or cancelled.
 
+pub mod cancel;
 pub mod read;
 pub mod stream;
 pub mod submit;

@@ -9,8 +9,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::retrieval::Source;
-
 /// Longest message text, in characters.
 pub const MAX_TEXT_CHARS: usize = 4096;
 
@@ -140,13 +138,6 @@ impl MessageText {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// A finished answer before it is judged.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    pub text: String,
-    pub sources: Vec<Source>,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use futures::TryFutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{
@@ -72,7 +73,7 @@ impl Job for Complete {
         let found = messages::find(&mut tx, self.message).await?;
         let Some(question) = found.filter(|found| found.status == Status::Completing) else {
             drop(tx);
-            return context.finish::<TenantTx>().await?.commit().await;
+            return context.cancel::<TenantTx>().await;
         };
         let history = messages::history(&mut tx, self.conversation, question.seq).await?;
         let tenant = tenants::current(&mut tx).await?;
@@ -91,7 +92,9 @@ impl Job for Complete {
             settings: tenant.settings.model.clone(),
             request_id: self.message.to_string(),
         };
-        let completion = self.stream(context, prompt, live).await?;
+        let Some(completion) = self.stream(context, prompt, live).await? else {
+            return context.cancel::<TenantTx>().await;
+        };
         let cost =
             price::cost_microusd(&completion.model, completion.usage.prompt_tokens, completion.usage.completion_tokens);
         count_usage(&completion, cost);
@@ -104,10 +107,11 @@ impl Job for Complete {
             completion_tokens: completion.usage.completion_tokens.cast_signed(),
             cost_microusd: cost,
         };
-        messages::save_draft(done.tx(), self.message, &record).await?;
-        turn::announce(&mut done, self.conversation, self.message, Status::Scoring).await?;
-        let Self { tenant, conversation, message } = *self;
-        done.enqueue(&ScoreConfidence { tenant, conversation, message })?;
+        if messages::save_draft(done.tx(), self.message, &record).await? {
+            turn::announce(&mut done, self.conversation, self.message, Status::Scoring).await?;
+            let Self { tenant, conversation, message } = *self;
+            done.enqueue(&ScoreConfidence { tenant, conversation, message })?;
+        }
         done.commit().await
     }
 
@@ -117,21 +121,28 @@ impl Job for Complete {
 }
 
 impl Complete {
-    /// Runs the model and, where `live`, logs its pieces for streams meanwhile.
-    async fn stream(&self, context: &JobContext, prompt: Prompt, live: bool) -> Result<ports::Completion, Failure> {
+    /// Runs the model and, where `live`, logs its pieces for streams meanwhile. `None` when the message ended before
+    /// the model did.
+    async fn stream(
+        &self,
+        context: &JobContext,
+        prompt: Prompt,
+        live: bool,
+    ) -> Result<Option<ports::Completion>, Failure> {
         let (sender, receiver) = mpsc::channel(DELTA_BUFFER);
         let started = Instant::now();
-        let (completion, logged) =
-            tokio::join!(context.engines().model.complete(prompt, sender), self.log(context, receiver, live));
-        metrics::histogram!("metachat_completion_seconds").record(started.elapsed().as_secs_f64());
-        logged?;
-        completion.map_err(|error| match error {
-            ModelError::Refused(_) => Failure::Abandon(error.to_string()),
-            ModelError::Unavailable { after: Some(after), .. } => {
-                Failure::RetryAfter { after, cause: error.to_string() }
+        let model = context.engines().model.complete(prompt, sender).map_err(Interrupted::by_model);
+        let logged = self.log(context, receiver, live);
+        match tokio::try_join!(model, logged) {
+            Ok((mut completion, ())) => {
+                metrics::histogram!("metachat_completion_seconds").record(started.elapsed().as_secs_f64());
+                // Postgres text holds no NUL.
+                completion.text.retain(|character| character != '\0');
+                Ok(Some(completion))
             }
-            ModelError::Unavailable { after: None, .. } | ModelError::Empty => Failure::Retry(error.to_string()),
-        })
+            Err(Interrupted::Ended) => Ok(None),
+            Err(Interrupted::Failed(failure)) => Err(failure),
+        }
     }
 
     async fn log(
@@ -139,7 +150,7 @@ impl Complete {
         context: &JobContext,
         mut pieces: mpsc::Receiver<String>,
         live: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Interrupted> {
         let mut buffer = Vec::new();
         let mut next_flush = Instant::now();
         while pieces.recv_many(&mut buffer, DELTA_BUFFER).await > 0 {
@@ -147,15 +158,44 @@ impl Complete {
             while let Ok(1..) = timeout_at(next_flush, pieces.recv_many(&mut buffer, DELTA_BUFFER)).await {}
             let text = buffer.drain(..).collect::<String>();
             if live {
-                let mut work = context.side_work().await?;
-                let data = json!({ "text": text });
-                stream::append(work.tx(), self.conversation, self.message, StreamEvent::Delta, &data).await?;
-                work.progress(self.message.uuid());
-                work.commit().await?;
+                self.flush(context, &text.replace('\0', "")).await?;
             }
             next_flush = Instant::now() + FLUSH_EVERY;
         }
         Ok(())
+    }
+
+    async fn flush(&self, context: &JobContext, text: &str) -> Result<(), Interrupted> {
+        let mut work = context.side_work().await?;
+        if !stream::append_delta(work.tx(), self.conversation, self.message, text).await? {
+            return Err(Interrupted::Ended);
+        }
+        work.progress(self.message.uuid());
+        Ok(work.commit().await?)
+    }
+}
+
+/// Why a completion stopped early.
+enum Interrupted {
+    /// The message has ended: nobody wants the rest.
+    Ended,
+    Failed(Failure),
+}
+
+impl Interrupted {
+    fn by_model(error: ModelError) -> Self {
+        let cause = error.to_string();
+        Self::Failed(match error {
+            ModelError::Refused(_) => Failure::Abandon(cause),
+            ModelError::Unavailable { after: Some(after), .. } => Failure::RetryAfter { after, cause },
+            ModelError::Unavailable { after: None, .. } | ModelError::Empty => Failure::Retry(cause),
+        })
+    }
+}
+
+impl From<StoreError> for Interrupted {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
     }
 }
 

@@ -66,7 +66,7 @@ impl Job for EmbedDocument {
         // A later version has a job of its own.
         let Some(document) = found.filter(|found| found.version == self.version) else {
             drop(tx);
-            return context.finish::<TenantTx>().await?.commit().await;
+            return context.cancel::<TenantTx>().await;
         };
         if document.status == Status::Deleting {
             drop(tx);
@@ -116,7 +116,8 @@ impl EmbedDocument {
                 chunks.push(Chunk {
                     id: format!("{}:{}:{position}", self.document, self.version),
                     position,
-                    text: passage.text.clone(),
+                    // Postgres text, which answers end up in, holds no NUL.
+                    text: passage.text.replace('\0', ""),
                     heading: passage.heading.clone(),
                     page: passage.page,
                     tags: document.tags.clone(),
@@ -135,14 +136,17 @@ impl EmbedDocument {
     async fn switch(&self, context: &JobContext, document: &ToEmbed, chunks: usize) -> Result<Done, Failure> {
         let mut done = context.finish::<TenantTx>().await?;
         let count = i32::try_from(chunks).unwrap_or(i32::MAX);
-        if documents::mark_ready(done.tx(), self.document, self.version, count).await? {
+        let switched = documents::mark_ready(done.tx(), self.document, self.version, count).await?;
+        if switched {
             let data = json!({ "name": document.name, "version": self.version, "chunks": chunks });
             emit(&mut done, NewEvent::about_document(EventType::DocumentIndexed, self.document, data)).await?;
         }
         done.progress(self.document.uuid());
         let done = done.commit().await?;
-        // Searches do not return these any more; whatever stays now goes with the next version.
-        if let Err(error) = context.engines().index.remove_below(self.tenant, self.document, self.version).await {
+        // Searches do not return these any more; whatever stays now goes with the next version. Overtaken by a newer
+        // version or a removal, this one's own chunks go too.
+        let keep_from = if switched { self.version } else { self.version + 1 };
+        if let Err(error) = context.engines().index.remove_below(self.tenant, self.document, keep_from).await {
             tracing::warn!(document = %self.document, %error, "old chunks were not removed");
         }
         Ok(done)

@@ -69,11 +69,11 @@ impl Job for ProcessStripeEvent {
             // Stripe does not promise order: the checkout that links the customer may still be on its way.
             return Err(Failure::Retry("no tenant has this customer".into()));
         };
-        let stale = subscription.event_at.is_some_and(|newest| event.created_at() < newest);
+        let stale = is_stale(change, &event, &subscription);
         let (update, notice) = apply(change, &event, &subscription, &context.runtime.prices)?;
         let outcome = if stale { "stale" } else { "applied" };
         if stale {
-            // The customer's id never changes; the rest is older than what is known.
+            // The customer's id never changes; the rest is older than what is applied.
             let update = SubscriptionUpdate { customer: update.customer, ..Default::default() };
             tenants::update_subscription(done.tx(), subscription.tenant, &update).await?;
         } else {
@@ -94,6 +94,22 @@ impl Job for ProcessStripeEvent {
     }
 }
 
+/// Whether a newer event has set the subscription. Only changes of the subscription itself compare and set the mark:
+/// a checkout or a payment says nothing of the plan. Stripe's clock has whole seconds; within one, a creation precedes
+/// the others and a cancellation follows them.
+fn is_stale(change: Change<'_>, event: &StripeEvent, subscription: &Subscription) -> bool {
+    let Some(newest) = subscription.event_at else { return false };
+    let same_second = event.created_at() == newest;
+    match change {
+        Change::Subscribed { event: EventType::SubscriptionCreated, .. } => event.created_at() <= newest,
+        Change::Subscribed { .. } => {
+            event.created_at() < newest || (same_second && subscription.status.as_deref() == Some("canceled"))
+        }
+        Change::Canceled => event.created_at() < newest,
+        Change::Linked { .. } | Change::Paid | Change::PaymentFailed => false,
+    }
+}
+
 /// What a change leaves on the tenant, and the event that tells of it.
 fn apply<'a>(
     change: Change<'a>,
@@ -101,11 +117,8 @@ fn apply<'a>(
     before: &Subscription,
     prices: &PriceList,
 ) -> Result<(SubscriptionUpdate<'a>, Option<EventType>), Failure> {
-    let update = SubscriptionUpdate {
-        customer: event.customer(),
-        event_at: Some(event.created_at()),
-        ..SubscriptionUpdate::default()
-    };
+    let event_at = matches!(change, Change::Subscribed { .. } | Change::Canceled).then(|| event.created_at());
+    let update = SubscriptionUpdate { customer: event.customer(), event_at, ..SubscriptionUpdate::default() };
     Ok(match change {
         Change::Linked { subscription } => (SubscriptionUpdate { subscription, ..update }, None),
         Change::Subscribed { event: notice, subscription, price, status } => {

@@ -109,7 +109,7 @@ impl Retrieve {
         let found = messages::find(&mut tx, message).await?;
         let Some(question) = found.filter(|found| found.status == Status::Retrieving) else {
             drop(tx);
-            return context.finish::<TenantTx>().await?.commit().await;
+            return context.cancel::<TenantTx>().await;
         };
         let history = messages::history(&mut tx, conversation, question.seq).await?;
         drop(tx);
@@ -118,9 +118,10 @@ impl Retrieve {
             self.search(context, &query, &SearchFilter::default(), retrieval::DEFAULT_LIMIT).await?;
 
         let mut done = context.finish::<TenantTx>().await?;
-        messages::save_sources(done.tx(), message, &sources, &record).await?;
-        turn::announce(&mut done, conversation, message, Status::Completing).await?;
-        done.enqueue(&Complete { tenant: self.tenant, conversation, message })?;
+        if messages::save_sources(done.tx(), message, &sources, &record).await? {
+            turn::announce(&mut done, conversation, message, Status::Completing).await?;
+            done.enqueue(&Complete { tenant: self.tenant, conversation, message })?;
+        }
         done.commit().await
     }
 
@@ -129,7 +130,7 @@ impl Retrieve {
         let found = searches::find(&mut tx, search).await?;
         drop(tx);
         let Some((query, parameters)) = found else {
-            return context.finish::<TenantTx>().await?.commit().await;
+            return context.cancel::<TenantTx>().await;
         };
         let filter = SearchFilter { documents: parameters.documents, tags: parameters.tags };
         let (sources, _) = self.search(context, &query, &filter, parameters.limit).await?;

@@ -43,7 +43,7 @@ pub(super) async fn give_next(work: &mut Work<TenantTx>, conversation: &Locked) 
     let tenant = work.tx().tenant();
     if conversation.human {
         // The customer already talks to a person; the bot stays silent.
-        return end(work, conversation.id, next, End::of(Status::Escalated)).await;
+        return end(work, conversation.id, next, End::of(Status::Escalated)).await.map(drop);
     }
     if handoff::asks_for_human(&message.text) {
         let reason = Reason::CustomerRequest;
@@ -66,7 +66,7 @@ pub(super) async fn announce(
 }
 
 /// Ends a message: its final state, the reply in the transcript, the event, the end of its stream, and the turn
-/// of the next message. A message that has ended already is left as it is.
+/// of the next message. A message that has ended already is left as it is; returns whether it was this call that ended it.
 ///
 /// Boxed because ending one turn may, through a conversation in a human's hands, end the next one as well.
 pub(super) fn end<'a>(
@@ -74,13 +74,13 @@ pub(super) fn end<'a>(
     conversation: ConversationId,
     message: MessageId,
     end: End<'a>,
-) -> futures::future::BoxFuture<'a, Result<(), StoreError>> {
+) -> futures::future::BoxFuture<'a, Result<bool, StoreError>> {
     Box::pin(async move {
         let Some(mut locked) = conversations::lock(work.tx(), conversation).await? else {
-            return Ok(());
+            return Ok(false);
         };
         if !messages::finish(work.tx(), message, &end).await? {
-            return Ok(());
+            return Ok(false);
         }
         let End { status, reply, confidence, error } = end;
         work.count(metrics::counter!("metachat_messages_finished_total", "status" => status.as_str()));
@@ -108,8 +108,19 @@ pub(super) fn end<'a>(
             conversations::set_active(work.tx(), conversation, None).await?;
             locked.active = None;
         }
-        give_next(work, &locked).await
+        give_next(work, &locked).await?;
+        Ok(true)
     })
+}
+
+/// Ends a message at its owner's wish, in whatever state it is; a job that works on it finishes without effect.
+/// Returns false when it had ended already.
+pub async fn cancel(
+    work: &mut Work<TenantTx>,
+    conversation: ConversationId,
+    message: MessageId,
+) -> Result<bool, StoreError> {
+    end(work, conversation, message, End::of(Status::Cancelled)).await
 }
 
 /// Ends a message whose job gave up. `detail` is for the tenant; the cause stays with the dead letter.
@@ -121,5 +132,5 @@ pub(super) async fn fail(
     detail: &str,
 ) -> Result<(), StoreError> {
     let error = Failure { code: code.to_owned(), detail: detail.to_owned() };
-    end(work, conversation, message, End { error: Some(&error), ..End::of(Status::Failed) }).await
+    end(work, conversation, message, End { error: Some(&error), ..End::of(Status::Failed) }).await.map(drop)
 }

@@ -62,10 +62,18 @@ impl JobContext {
     /// Opens the transaction in which the job finishes. Fails with [`Failure::Stale`] when another run has
     /// overtaken this one.
     pub async fn finish<S: Scope>(&self) -> Result<Completion<S>, Failure> {
+        self.end(ledger::Outcome::Done).await
+    }
+
+    /// Finishes the job without an effect: what it was for has ended, or is gone.
+    pub async fn cancel<S: Scope>(&self) -> Result<Done, Failure> {
+        self.end::<S>(ledger::Outcome::Cancelled).await?.commit().await
+    }
+
+    async fn end<S: Scope>(&self, outcome: ledger::Outcome) -> Result<Completion<S>, Failure> {
         let mut work = self.work::<S>(self.envelope.tenant).await?;
         let connection = work.tx().connection();
-        let ours =
-            ledger::complete(connection, self.envelope.id, self.token, self.started_at, ledger::Outcome::Done).await?;
+        let ours = ledger::complete(connection, self.envelope.id, self.token, self.started_at, outcome).await?;
         if ours { Ok(Completion { work }) } else { Err(Failure::Stale) }
     }
 

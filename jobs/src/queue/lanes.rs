@@ -229,14 +229,22 @@ impl Lanes {
         Ok(LaneStats { held, in_flight })
     }
 
-    /// Whether the lane still has the mark that [`Lanes::mark_rebuilt`] left: without it, Redis lost its data.
-    pub async fn is_intact(&self, kind: &str) -> Result<bool, redis::RedisError> {
-        self.connection.clone().exists(format!("{}:epoch", self.base(kind))).await
+    /// Names the run of the Redis server: another one after every restart, and on a promoted replica.
+    pub async fn server_run(&self) -> Result<String, redis::RedisError> {
+        let info: redis::InfoDict = redis::cmd("INFO").arg("server").query_async(&mut self.connection.clone()).await?;
+        Ok(info.get("run_id").unwrap_or_default())
+    }
+
+    /// Whether the lane has the mark that [`Lanes::mark_rebuilt`] left in this run of the server. Without it Redis
+    /// lost its data, or, restarted or promoted, may have lost the latest of it.
+    pub async fn is_intact(&self, kind: &str, run: &str) -> Result<bool, redis::RedisError> {
+        let mark: Option<String> = self.connection.clone().get(format!("{}:epoch", self.base(kind))).await?;
+        Ok(mark.is_some_and(|mark| mark == run))
     }
 
     /// Notes that the lane holds every due job of the ledger.
-    pub async fn mark_rebuilt(&self, kind: &str) -> Result<(), redis::RedisError> {
-        self.connection.clone().set(format!("{}:epoch", self.base(kind)), 1).await
+    pub async fn mark_rebuilt(&self, kind: &str, run: &str) -> Result<(), redis::RedisError> {
+        self.connection.clone().set(format!("{}:epoch", self.base(kind)), run).await
     }
 
     /// Tells api processes that these messages or searches moved on.

@@ -20,6 +20,9 @@ pub enum Failure {
     /// As [`Failure::Retry`], and the other side said when to come back.
     #[error("{cause} (retry after {after:?})")]
     RetryAfter { after: Duration, cause: String },
+    /// The product's own store is out of reach: the run does not count.
+    #[error("{0}")]
+    Outage(String),
     /// Trying again cannot help: to the dead letters.
     #[error("{0}")]
     Abandon(String),
@@ -31,6 +34,7 @@ pub enum Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
+            error if error.is_outage() => Self::Outage(error.to_string()),
             StoreError::Unreadable { .. } | StoreError::TenantMissing => Self::Abandon(error.to_string()),
             StoreError::Constraint(_) | StoreError::Database(_) => Self::Retry(error.to_string()),
         }

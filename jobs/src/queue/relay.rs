@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -17,9 +17,15 @@ use crate::{
 
 /// Rows one pass reads at most.
 const BATCH: i64 = 500;
+/// When a row is looked at again that the lane holds. Nothing should be lost from a lane unnoticed; should it be all
+/// the same, this bounds the delay.
+const QUEUED_AGAIN: Duration = Duration::from_secs(300);
 /// When a row is looked at again whose job is running, or for which the lane had no room.
 const RUNNING_AGAIN: Duration = Duration::from_secs(5);
 const FULL_AGAIN: Duration = Duration::from_secs(2);
+/// When a row of an unknown kind is looked at again, and how long it may wait for a version that knows it.
+const UNKNOWN_AGAIN: Duration = Duration::from_secs(30);
+const UNKNOWN_PATIENCE: TimeDelta = TimeDelta::days(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
@@ -27,6 +33,8 @@ pub enum RelayError {
     Store(#[from] StoreError),
     #[error("redis: {0}")]
     Redis(#[from] redis::RedisError),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
 }
 
 /// Pushes one batch of due rows; returns how many were read. Fewer than the batch size means that all are pushed.
@@ -62,7 +70,7 @@ async fn push(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow>)
     let pushed = lanes.push(kind, &envelopes).await?;
     let mut tx = SystemTx::begin(database, None).await?;
     for (outcome, again_in) in
-        [(Pushed::Queued, None), (Pushed::Running, Some(RUNNING_AGAIN)), (Pushed::Full, Some(FULL_AGAIN))]
+        [(Pushed::Queued, QUEUED_AGAIN), (Pushed::Running, RUNNING_AGAIN), (Pushed::Full, FULL_AGAIN)]
     {
         let rows: Vec<_> =
             seen.iter().zip(&pushed).filter(|(_, pushed)| **pushed == outcome).map(|(row, _)| *row).collect();
@@ -75,14 +83,18 @@ async fn push(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow>)
     Ok(())
 }
 
-/// Jobs of a kind that this version does not know go to the dead letters, where they can be replayed by one that
-/// does.
+/// Jobs of a kind that this version does not know are left to one that does, as in a rolling deploy. After
+/// [`UNKNOWN_PATIENCE`] they go to the dead letters, where they can be replayed.
 async fn bury_unknown(database: &Database, rows: Vec<JobRow>) -> Result<(), RelayError> {
     if rows.is_empty() {
         return Ok(());
     }
     let mut tx = SystemTx::begin(database, None).await?;
     for row in rows {
+        if Utc::now() - row.id.created_at() < UNKNOWN_PATIENCE {
+            ledger::set_relay(tx.connection(), &[(row.id, row.relay_at)], UNKNOWN_AGAIN).await?;
+            continue;
+        }
         let cause = format!("unknown kind {:?}", row.kind);
         tracing::error!(job = %row.id, cause, "job buried");
         ledger::bury(tx.connection(), row.id, i64::MAX, &cause).await?;
@@ -96,8 +108,9 @@ async fn bury_unknown(database: &Database, rows: Vec<JobRow>) -> Result<(), Rela
 /// The mark is set last: a crash half-way starts the walk again, and pushes of jobs that are held change nothing.
 pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<usize, RelayError> {
     let mut pushed = 0;
+    let run = lanes.server_run().await?;
     for kind in kinds {
-        if lanes.is_intact(kind).await? {
+        if lanes.is_intact(kind, &run).await? {
             continue;
         }
         let mut after = (DateTime::UNIX_EPOCH, JobId::from_uuid(Uuid::nil()));
@@ -115,7 +128,7 @@ pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static 
                 break;
             }
         }
-        lanes.mark_rebuilt(kind).await?;
+        lanes.mark_rebuilt(kind, &run).await?;
     }
     Ok(pushed)
 }

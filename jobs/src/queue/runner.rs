@@ -23,6 +23,8 @@ const MAX_CRASHES: u32 = 3;
 /// Tries to note an outcome while Postgres is away, and the wait before the first further one (doubling).
 const NOTE_TRIES: u32 = 6;
 const NOTE_BACKOFF: Duration = Duration::from_millis(200);
+/// Keeps a job that cannot be noted from being claimed again in a tight loop.
+const RELEASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs one delivery of kind `J` to its end. Never fails: what goes wrong is the job's outcome.
 ///
@@ -56,7 +58,10 @@ async fn run_delivery<J: Job>(delivery: Delivery, runtime: Runtime) {
         told = run_leased::<J>(envelope, crashes, &lease, runtime).instrument(span) => match told {
             Some(()) => lease.finish(),
             // Dropping the lease puts the job back: the ledger still says what it said before this run.
-            None => count::<J>("released"),
+            None => {
+                count::<J>("released");
+                tokio::time::sleep(RELEASE_PAUSE).await;
+            }
         },
     }
 }
@@ -77,18 +82,22 @@ async fn run_leased<J: Job>(envelope: Envelope, crashes: u32, lease: &Lease, run
     match outcome {
         Ok(()) => count::<J>("done"),
         Err((_, Failure::Stale)) => count::<J>("stale"),
+        Err((_, Failure::Outage(cause))) => {
+            tracing::warn!(cause, "the store is out of reach, the run does not count");
+            return None;
+        }
         Err((job, failure)) => settle_failure(&context, job, failure).await?,
     }
     Some(())
 }
 
 /// Whether the ledger still wants this run. Asked only when something may have happened since the push: the
-/// relay pushed it, or a worker was lost with it.
+/// relay pushed it, or a worker was lost with it. A job that it does not want now is the relay's again.
 async fn still_ours(context: &mut JobContext, crashes: u32) -> Option<bool> {
     if crashes == 0 && !context.envelope.relayed {
         return Some(true);
     }
-    let Envelope { id, attempt, .. } = context.envelope;
+    let id = context.envelope.id;
     let (database, token) = (&context.runtime.database, context.token);
     let wanted = noted(|| {
         async move {
@@ -96,8 +105,11 @@ async fn still_ours(context: &mut JobContext, crashes: u32) -> Option<bool> {
             let attempt = if crashes > 0 {
                 ledger::take_over(tx.connection(), id, token).await?
             } else {
-                ledger::is_due(tx.connection(), id, attempt).await?.then_some(attempt)
+                ledger::due_attempt(tx.connection(), id).await?
             };
+            if attempt.is_none() {
+                ledger::return_to_relay(tx.connection(), id).await?;
+            }
             tx.commit().await?;
             Ok(attempt)
         }
@@ -142,7 +154,8 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 
 /// Puts the job off or buries it.
 async fn settle_failure<J: Job>(context: &JobContext, job: Option<J>, failure: Failure) -> Option<()> {
-    let cause = failure.to_string();
+    // Postgres text holds no NUL; a cause may quote anything.
+    let cause = failure.to_string().replace('\0', "");
     let spent = context.attempt() >= J::RETRY.attempts;
     let delay = match failure {
         Failure::Retry(_) if !spent => Some(J::RETRY.delay(context.attempt())),
@@ -163,7 +176,8 @@ async fn settle_failure<J: Job>(context: &JobContext, job: Option<J>, failure: F
 
 async fn put_off(context: &JobContext, delay: Duration, cause: &str) -> Result<(), StoreError> {
     let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
-    ledger::retry(tx.connection(), context.envelope.id, context.token, delay, cause).await?;
+    let Envelope { id, attempt, .. } = context.envelope;
+    ledger::retry(tx.connection(), id, context.token, attempt, delay, cause).await?;
     tx.commit().await
 }
 

@@ -49,11 +49,11 @@ pub async fn next_seq(tx: &mut TenantTx, id: ConversationId) -> Result<Option<i3
     .await?)
 }
 
-/// Locks a conversation; `None` when it is gone.
+/// Locks a conversation; `None` when it is gone. Rows that refer to it can still be written meanwhile.
 pub async fn lock(tx: &mut TenantTx, id: ConversationId) -> Result<Option<Locked>, StoreError> {
     let tenant = tx.tenant().uuid();
     let row = sqlx::query!(
-        "select handler, epoch, active_message_id from conversations where tenant_id = $1 and id = $2 for update",
+        "select handler, epoch, active_message_id from conversations where tenant_id = $1 and id = $2 for no key update",
         tenant,
         id.uuid()
     )

@@ -44,6 +44,11 @@ impl Database {
         let options: PgConnectOptions = config.url.parse::<PgConnectOptions>()?.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+            // A host that vanishes without a word loses its locks, the relay's among them, within 15 seconds.
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "3"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "15000"),
         ]);
         Ok(Self {
             app: pool(options.clone(), "set role metachat_app", config.max_connections),

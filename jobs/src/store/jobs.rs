@@ -134,11 +134,13 @@ pub async fn complete(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Puts a job off and counts the attempt; returns false when this lease may not any more.
+/// Puts a job off and counts the run after `failed` others; returns false when this lease may not any more, or when
+/// the run was counted already.
 pub async fn retry(
     connection: &mut PgConnection,
     id: JobId,
     token: i64,
+    failed: u32,
     delay: Duration,
     error: &str,
 ) -> Result<bool, StoreError> {
@@ -146,11 +148,12 @@ pub async fn retry(
         "update jobs set attempt = attempt + 1, fence = $2, last_error = $4,
            run_at = clock_timestamp() + make_interval(secs => $3),
            relay_at = clock_timestamp() + make_interval(secs => $3)
-         where id = $1 and fence <= $2",
+         where id = $1 and fence <= $2 and attempt = $5",
         id.uuid(),
         token,
         delay.as_secs_f64(),
         error,
+        failed.cast_signed(),
     )
     .execute(connection)
     .await?;
@@ -173,11 +176,13 @@ pub async fn bury(connection: &mut PgConnection, id: JobId, token: i64, cause: &
 }
 
 /// Takes a job over from a worker that was lost, spending an attempt and fencing that worker off. Returns the
-/// failed attempts so far; `None` when the job is finished or was taken over by a later lease.
+/// failed attempts so far; `None` when the job is finished, put off, or taken over by a later lease. Repeating it
+/// spends nothing more.
 pub async fn take_over(connection: &mut PgConnection, id: JobId, token: i64) -> Result<Option<u32>, StoreError> {
     let attempt = sqlx::query_scalar!(
-        "update jobs set attempt = attempt + 1, fence = $2, last_error = 'the worker running it was lost'
-         where id = $1 and fence < $2 returning attempt",
+        "update jobs set attempt = attempt + (fence < $2)::integer, fence = $2,
+           last_error = 'the worker running it was lost'
+         where id = $1 and fence <= $2 and run_at <= clock_timestamp() returning attempt",
         id.uuid(),
         token,
     )
@@ -186,16 +191,25 @@ pub async fn take_over(connection: &mut PgConnection, id: JobId, token: i64) -> 
     Ok(attempt.map(|attempt| attempt.unsigned_abs()))
 }
 
-/// Whether a job is unfinished and due. Asked before running a job that the relay pushed: it may have finished
-/// or been put off meanwhile.
-pub async fn is_due(connection: &mut PgConnection, id: JobId, attempt: u32) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"select exists(select from jobs where id = $1 and attempt = $2 and run_at <= clock_timestamp()) as "due!""#,
-        id.uuid(),
-        attempt.cast_signed(),
+/// The failed runs so far of a job that is unfinished and due; `None` otherwise. Asked before running a job that the
+/// relay pushed: it may have finished or been put off meanwhile.
+pub async fn due_attempt(connection: &mut PgConnection, id: JobId) -> Result<Option<u32>, StoreError> {
+    let attempt =
+        sqlx::query_scalar!("select attempt from jobs where id = $1 and run_at <= clock_timestamp()", id.uuid())
+            .fetch_optional(connection)
+            .await?;
+    Ok(attempt.map(|attempt| attempt.unsigned_abs()))
+}
+
+/// Hands a job back to the relay that leaves its lane unfinished, if it is still in the ledger.
+pub async fn return_to_relay(connection: &mut PgConnection, id: JobId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update jobs set relay_at = least(relay_at, greatest(run_at, clock_timestamp())) where id = $1",
+        id.uuid()
     )
-    .fetch_one(connection)
-    .await?)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The oldest due rows that no lane is known to hold.
@@ -204,7 +218,7 @@ pub async fn due_for_relay(connection: &mut PgConnection, limit: i64) -> Result<
         Unparsed,
         "select j.id, j.tenant_id, j.kind, j.key, j.payload, j.subject, j.priority, j.attempt, j.traceparent,
            j.run_at, j.relay_at, (select plan from tenants where tenants.id = j.tenant_id) as plan
-         from jobs j where j.relay_at <= clock_timestamp() order by j.relay_at limit $1",
+         from jobs j where j.relay_at <= now() order by j.relay_at limit $1",
         limit
     )
     .fetch_all(connection)
@@ -225,7 +239,7 @@ pub async fn due_after(
         "select j.id, j.tenant_id, j.kind, j.key, j.payload, j.subject, j.priority, j.attempt, j.traceparent,
            j.run_at, j.run_at as relay_at, (select plan from tenants where tenants.id = j.tenant_id) as plan
          from jobs j
-         where j.kind = $1 and (j.run_at, j.id) > ($2, $3) and j.run_at <= clock_timestamp()
+         where j.kind = $1 and (j.run_at, j.id) > ($2, $3) and j.run_at <= now()
          order by j.run_at, j.id limit $4",
         kind,
         after.0,
@@ -271,23 +285,20 @@ impl From<Unparsed> for JobRow {
     }
 }
 
-/// Sets when the relay looks at rows again; `None` leaves them to the lane that holds them. Rows that changed
-/// since they were read keep what the change said.
+/// Sets when the relay looks at rows again. Rows that changed since they were read keep what the change said.
 pub async fn set_relay(
     connection: &mut PgConnection,
     rows: &[(JobId, DateTime<Utc>)],
-    again_in: Option<Duration>,
+    again_in: Duration,
 ) -> Result<(), StoreError> {
     let (ids, seen): (Vec<_>, Vec<_>) = rows.iter().map(|(id, seen)| (id.uuid(), *seen)).unzip();
     sqlx::query!(
-        "update jobs j
-         set relay_at = case when $3::float8 is null then 'infinity'::timestamptz
-                        else clock_timestamp() + make_interval(secs => $3) end
+        "update jobs j set relay_at = clock_timestamp() + make_interval(secs => $3)
          from unnest($1::uuid[], $2::timestamptz[]) as r(id, seen)
          where j.id = r.id and j.relay_at = r.seen",
         &ids,
         &seen,
-        again_in.map(|delay| delay.as_secs_f64()),
+        again_in.as_secs_f64(),
     )
     .execute(connection)
     .await?;
@@ -298,7 +309,7 @@ pub async fn set_relay(
 pub async fn oldest_age_seconds(connection: &mut PgConnection, kind: &str) -> Result<f64, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"select coalesce(extract(epoch from clock_timestamp() - (
-             select run_at from jobs where kind = $1 and run_at <= clock_timestamp() order by run_at limit 1
+             select run_at from jobs where kind = $1 and run_at <= now() order by run_at limit 1
            )), 0)::float8 as "age!""#,
         kind
     )
@@ -306,12 +317,12 @@ pub async fn oldest_age_seconds(connection: &mut PgConnection, kind: &str) -> Re
     .await?)
 }
 
-/// Has the relay look at rows that a rebuilt lane had no room for, unless it is going to anyway.
+/// Has the relay look at rows that a rebuilt lane had no room for, unless it does so sooner anyway.
 pub async fn relay_later(connection: &mut PgConnection, ids: &[JobId], delay: Duration) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     sqlx::query!(
         "update jobs set relay_at = clock_timestamp() + make_interval(secs => $2)
-         where id = any($1) and relay_at = 'infinity'",
+         where id = any($1) and relay_at > clock_timestamp() + make_interval(secs => $2)",
         &ids,
         delay.as_secs_f64(),
     )

@@ -182,16 +182,16 @@ pub async fn begin_turn(tx: &mut TenantTx, id: MessageId, epoch: i32) -> Result<
     Ok(())
 }
 
-/// Saves what retrieval found and moves on to completing.
+/// Saves what retrieval found and moves on to completing; returns false when the message ended meanwhile.
 pub async fn save_sources(
     tx: &mut TenantTx,
     id: MessageId,
     sources: &[Source],
     retrieval: &Value,
-) -> Result<(), StoreError> {
-    sqlx::query!(
+) -> Result<bool, StoreError> {
+    let moved = sqlx::query!(
         "update messages set status = 'completing', sources = $3, retrieval = $4, retrieved_at = clock_timestamp()
-         where id = $1 and created_at = $2",
+         where id = $1 and created_at = $2 and status = 'retrieving'",
         id.uuid(),
         id.created_at(),
         serde_json::to_value(sources)?,
@@ -199,7 +199,7 @@ pub async fn save_sources(
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    Ok(moved.rows_affected() == 1)
 }
 
 /// What a completion cost.
@@ -212,12 +212,12 @@ pub struct CompletionRecord<'a> {
     pub cost_microusd: i64,
 }
 
-/// Saves the draft and moves on to scoring.
-pub async fn save_draft(tx: &mut TenantTx, id: MessageId, record: &CompletionRecord<'_>) -> Result<(), StoreError> {
-    sqlx::query!(
+/// Saves the draft and moves on to scoring; returns false when the message ended meanwhile.
+pub async fn save_draft(tx: &mut TenantTx, id: MessageId, record: &CompletionRecord<'_>) -> Result<bool, StoreError> {
+    let moved = sqlx::query!(
         "update messages set status = 'scoring', draft = $3, model = $4, prompt_tokens = $5,
            completion_tokens = $6, cost_microusd = $7, completed_at = clock_timestamp()
-         where id = $1 and created_at = $2",
+         where id = $1 and created_at = $2 and status = 'completing'",
         id.uuid(),
         id.created_at(),
         record.draft,
@@ -228,7 +228,7 @@ pub async fn save_draft(tx: &mut TenantTx, id: MessageId, record: &CompletionRec
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    Ok(moved.rows_affected() == 1)
 }
 
 /// Saves the verdict without ending the message, before it is escalated.

@@ -55,6 +55,28 @@ pub async fn append(
     Ok(())
 }
 
+/// Appends a piece of the answer while the message is being completed; returns false when it has ended. Holds the
+/// message's row until the transaction ends, so that nothing follows the log's end.
+pub async fn append_delta(
+    tx: &mut TenantTx,
+    conversation: ConversationId,
+    message: MessageId,
+    text: &str,
+) -> Result<bool, StoreError> {
+    let completing = sqlx::query_scalar!(
+        "select 1 from messages where id = $1 and created_at = $2 and status = 'completing' for share",
+        message.uuid(),
+        message.created_at(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    if completing.is_none() {
+        return Ok(false);
+    }
+    append(tx, conversation, message, StreamEvent::Delta, &serde_json::json!({ "text": text })).await?;
+    Ok(true)
+}
+
 /// Whether pieces of an earlier completion were streamed and not yet voided.
 pub async fn has_deltas(tx: &mut TenantTx, message: MessageId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(

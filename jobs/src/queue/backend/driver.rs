@@ -49,8 +49,8 @@ pub(super) async fn run(
         for job in claimed {
             let lost = config.abandon.child_token();
             let delivery = delivery(job, lost, &mut free, &held, &settlements, &suspect);
-            // Never waits: there are as many places as slots. A closed receiver drops, and so releases, the lease.
-            if deliveries.try_send(delivery).is_err() {
+            // Never waits: there are as many places as slots. Dropping a delivery releases its lease.
+            if config.stop.is_cancelled() || deliveries.try_send(delivery).is_err() {
                 tracing::debug!(kind = config.kind, "claimed while closing, released");
             }
         }

@@ -12,7 +12,7 @@
 --   :crashes    hash   id -> leases that expired
 --   :quarantine list   score|tenant|id
 --   :token, :seq       counters
---   :epoch      string                                    present while the lane holds what the ledger says
+--   :epoch      string                                    the server run since which it holds what the ledger says
 local base = KEYS[1]
 local JOBS, READY, FINISH, VTIME = base .. ':jobs', base .. ':ready', base .. ':finish', base .. ':vtime'
 local SHARES, FLIGHT, LEASES = base .. ':shares', base .. ':flight', base .. ':leases'

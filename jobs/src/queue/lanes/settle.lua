@@ -1,5 +1,5 @@
 -- ARGV: wake channel, then pairs: F (finish) or R (release), member. Returns how many leases were lost before.
-local stale, released = 0, false
+local stale, wake = 0, false
 for i = 2, #ARGV, 2 do
   local member = ARGV[i + 1]
   if redis.call('ZREM', LEASES, member) == 0 then
@@ -11,10 +11,17 @@ for i = 2, #ARGV, 2 do
       redis.call('HDEL', JOBS, id)
       redis.call('HDEL', CRASHES, id)
     else
-      redis.call('ZADD', queue_of(tenant), score, id)
-      released = true
+      -- A suspect goes back to where it meets no neighbour.
+      if tonumber(redis.call('HGET', CRASHES, id) or '0') >= 2 then
+        redis.call('LPUSH', QUARANTINE, score .. '|' .. tenant .. '|' .. id)
+      else
+        redis.call('ZADD', queue_of(tenant), score, id)
+      end
+      wake = true
     end
     if redis.call('ZCARD', queue_of(tenant)) > 0 then
+      -- A tenant that was at its cap: workers that found nothing to claim have to look again.
+      if not redis.call('ZSCORE', READY, tenant) then wake = true end
       activate(tenant)
     elseif in_flight(tenant) == 0 then
       redis.call('HDEL', SHARES, tenant)
@@ -25,5 +32,5 @@ end
 if redis.call('HLEN', JOBS) == 0 then
   redis.call('DEL', READY, FINISH, VTIME, SHARES, FLIGHT, CRASHES)
 end
-if released then redis.call('PUBLISH', ARGV[1], '') end
+if wake then redis.call('PUBLISH', ARGV[1], '') end
 return stale
