@@ -14,6 +14,8 @@ create table jobs (
   run_at timestamptz not null,
   -- When the relay pushes the row unless it is finished by then; far ahead once the lane is known to hold it.
   relay_at timestamptz not null,
+  -- The tenant's window in the lane is full: the row waits here, and the relay takes it when there is room.
+  parked boolean not null default false,
   attempt integer not null default 0,
   -- Highest lease token that reported a failure: a worker with an older lease cannot finish the job any more.
   fence bigint not null default 0,
@@ -23,6 +25,8 @@ create table jobs (
   constraint jobs_kind_key_unique unique (kind, key)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 create index jobs_relay_idx on jobs (relay_at);
+create index jobs_parked_idx on jobs (kind, coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'), run_at)
+  where parked;
 create index jobs_kind_run_at_idx on jobs (kind, run_at);
 create index jobs_tenant_idx on jobs (tenant_id, subject);
 call isolate_tenant('jobs');

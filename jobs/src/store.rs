@@ -19,6 +19,7 @@ pub mod idempotency;
 pub mod jobs;
 pub mod leadership;
 pub mod messages;
+pub mod relay;
 pub mod searches;
 pub mod stream;
 pub mod stripe_events;

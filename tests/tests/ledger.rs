@@ -122,6 +122,88 @@ async fn the_relay_pushes_what_was_never_dispatched_and_what_is_due_again() {
     assert_eq!((again.attempt, again.relayed), (1, true));
 }
 
+async fn tenant(test: &TestDatabase) -> TenantId {
+    let tenant = TenantId::generate();
+    sqlx::query("insert into tenants (id, name, callback_secret) values ($1, 'x', 'whsec_x')")
+        .bind(tenant.uuid())
+        .execute(test.owner().await)
+        .await
+        .unwrap();
+    tenant
+}
+
+async fn relay_all(database: &Database, lanes: &Lanes) {
+    while relay::may_have_more(relay::pass(database, lanes, &[KIND]).await.unwrap()) {}
+}
+
+#[tokio::test]
+async fn an_overflow_waits_in_postgres_and_delays_its_own_tenant_only() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let lanes = lanes(setting("TEST_REDIS_URL"));
+    let (noisy, quiet) = (tenant(&test).await, tenant(&test).await);
+    let many = |n: usize, tenant| -> Vec<_> {
+        (0..n).map(|n| ledger::NewJob { tenant: Some(tenant), ..row(&format!("{tenant}-{n}")) }).collect()
+    };
+    insert(&database, &many(3_000, noisy)).await;
+    sqlx::query("update jobs set relay_at = now()").execute(test.owner().await).await.unwrap();
+    relay_all(&database, &lanes).await;
+    assert_eq!(lanes.stats(KIND).await.unwrap().held, 2_000);
+    assert_eq!(test.count("select count(*) from jobs where parked").await, 1_000);
+    assert_eq!(relay::pass(&database, &lanes, &[KIND]).await.unwrap(), 0, "what waits costs the relay nothing");
+    assert_eq!(relay::refill(&database, &lanes, &[KIND], &mut None).await.unwrap(), 0, "there is no room yet");
+
+    insert(&database, &many(1, quiet)).await;
+    sqlx::query("update jobs set relay_at = now() where not parked and tenant_id = $1")
+        .bind(quiet.uuid())
+        .execute(test.owner().await)
+        .await
+        .unwrap();
+    relay_all(&database, &lanes).await;
+    assert_eq!(lanes.stats(KIND).await.unwrap().held, 2_001, "another tenant is not behind the overflow");
+
+    let mut finished = 0;
+    while finished < 1_200 {
+        let claimed = lanes.claim(KIND, 100, false).await.unwrap();
+        finished += claimed.len();
+        let leases: Vec<_> = claimed.into_iter().map(|claimed| (Settlement::Finish, claimed.member)).collect();
+        lanes.settle(KIND, &leases).await.unwrap();
+    }
+    assert_eq!(relay::refill(&database, &lanes, &[KIND], &mut None).await.unwrap(), 1_000);
+    assert_eq!(test.count("select count(*) from jobs where parked").await, 0);
+}
+
+#[tokio::test]
+async fn the_relays_queries_use_their_indexes() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    insert(&database, &(0..20_000).map(|n| row(&n.to_string())).collect::<Vec<_>>()).await;
+    sqlx::query("analyze jobs").execute(test.owner().await).await.unwrap();
+    let mut checked = 0;
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.sqlx")).unwrap() {
+        let query: serde_json::Value = serde_json::from_slice(&std::fs::read(file.unwrap().path()).unwrap()).unwrap();
+        let text = query["query"].as_str().unwrap();
+        if !(text.contains("relay_at <= now()") || text.contains("run_at <= now()") || text.contains("where parked")) {
+            continue;
+        }
+        let mut connection = test.owner().await.acquire().await.unwrap();
+        let parameters = query["describe"]["parameters"]["Left"].as_array().unwrap().len();
+        let nulls = vec!["null"; parameters].join(", ");
+        for statement in ["set plan_cache_mode = force_generic_plan".to_owned(), format!("prepare checked as {text}")] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut *connection).await.unwrap();
+        }
+        let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("explain execute checked({nulls})")))
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+        let plan = plan.join("\n");
+        assert!(!plan.contains("Seq Scan on jobs"), "{text}\n{plan}");
+        sqlx::raw_sql("deallocate checked").execute(&mut *connection).await.unwrap();
+        checked += 1;
+    }
+    assert!(checked >= 4, "{checked} queries were found");
+}
+
 #[tokio::test]
 async fn a_wiped_redis_is_rebuilt_from_the_ledger() {
     let test = TestDatabase::create().await;
@@ -171,14 +253,7 @@ async fn an_unknown_kind_is_buried_with_its_cause() {
 async fn without_a_tenant_no_row_is_seen_and_none_can_be_written() {
     let test = TestDatabase::create().await;
     let database = test.connect();
-    let (ours, theirs) = (TenantId::generate(), TenantId::generate());
-    for tenant in [ours, theirs] {
-        sqlx::query("insert into tenants (id, name, callback_secret) values ($1, 'x', 'whsec_x')")
-            .bind(tenant.uuid())
-            .execute(test.owner().await)
-            .await
-            .unwrap();
-    }
+    let (ours, theirs) = (tenant(&test).await, tenant(&test).await);
     let mut tx = database.tenant(ours).await.unwrap();
     let seen: Vec<Uuid> = sqlx::query_scalar("select id from tenants").fetch_all(tx.connection()).await.unwrap();
     assert_eq!(seen, [ours.uuid()]);

@@ -9,8 +9,9 @@ use jobs::{
         relay::{self, RelayError},
     },
     store::{
-        Database, Scope, StoreError, SystemTx, jobs as ledger,
+        Database, Scope, StoreError, SystemTx,
         leadership::{Candidate, Office},
+        relay as ledger,
     },
 };
 use tokio::time::Instant;
@@ -69,6 +70,7 @@ async fn lead(
     let kinds = kinds::names();
     let mut check_at = Instant::now();
     let mut report_at = Instant::now();
+    let mut overflow = None;
     while !stop.is_cancelled() {
         within(candidate.confirm()).await?;
         if Instant::now() >= check_at {
@@ -84,6 +86,7 @@ async fn lead(
                 break;
             }
         }
+        within(relay::refill(database, lanes, &kinds, &mut overflow)).await?;
         if Instant::now() >= report_at {
             report_at = Instant::now() + REPORT;
             within(report(database, lanes, &kinds)).await?;

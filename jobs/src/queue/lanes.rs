@@ -13,6 +13,7 @@ use std::{sync::LazyLock, time::Duration};
 use redis::{AsyncCommands, Client, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
 
 use super::envelope::Envelope;
+use crate::domain::ids::TenantId;
 
 macro_rules! script {
     ($file:literal) => {
@@ -150,7 +151,7 @@ impl Lanes {
             call.key(self.base(kind)).arg(LANE_WINDOW).arg(TENANT_WINDOW).arg(self.wake_channel(kind));
             for job in batch {
                 call.arg(job.id.uuid().simple().to_string())
-                    .arg(job.tenant.map_or_else(|| "platform".to_owned(), |tenant| tenant.uuid().simple().to_string()))
+                    .arg(queue_name(job.tenant))
                     .arg(job.share.weight.max(1))
                     .arg(job.share.in_flight.max(1))
                     .arg(job.priority)
@@ -218,6 +219,14 @@ impl Lanes {
         Ok(stale)
     }
 
+    /// How many more waiting jobs of a tenant the lane takes; 0 until half of its window is free, so that refills come
+    /// in batches.
+    pub async fn room(&self, kind: &str, tenant: Option<TenantId>) -> Result<usize, redis::RedisError> {
+        let queue = format!("{}:queue:{}", self.base(kind), queue_name(tenant));
+        let waiting: usize = self.connection.clone().zcard(queue).await?;
+        Ok(if waiting <= TENANT_WINDOW / 2 { TENANT_WINDOW - waiting } else { 0 })
+    }
+
     /// Depth and jobs in flight.
     pub async fn stats(&self, kind: &str) -> Result<LaneStats, redis::RedisError> {
         let base = self.base(kind);
@@ -255,6 +264,10 @@ impl Lanes {
         }
         pipe.query_async(&mut self.connection.clone()).await
     }
+}
+
+fn queue_name(tenant: Option<TenantId>) -> String {
+    tenant.map_or_else(|| "platform".to_owned(), |tenant| tenant.uuid().simple().to_string())
 }
 
 fn unserialisable() -> redis::RedisError {

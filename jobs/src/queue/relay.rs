@@ -1,5 +1,5 @@
-//! Pushes what no lane holds: jobs put off until now, pushes that were lost, and everything after Redis lost its
-//! data.
+//! Pushes what no lane holds: jobs put off until now, pushes that were lost, what found no room, and everything after
+//! Redis lost its data.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,7 +12,11 @@ use super::{
 };
 use crate::{
     domain::ids::JobId,
-    store::{Database, Scope, StoreError, SystemTx, jobs as ledger, jobs::JobRow},
+    store::{
+        Database, Scope, StoreError, SystemTx,
+        jobs::{self as ledger, JobRow},
+        relay::{self as store, Overflow},
+    },
 };
 
 /// Rows one pass reads at most.
@@ -20,9 +24,14 @@ const BATCH: i64 = 500;
 /// When a row is looked at again that the lane holds. Nothing should be lost from a lane unnoticed; should it be all
 /// the same, this bounds the delay.
 const QUEUED_AGAIN: Duration = Duration::from_secs(300);
-/// When a row is looked at again whose job is running, or for which the lane had no room.
+/// When a row is looked at again whose job is running.
 const RUNNING_AGAIN: Duration = Duration::from_secs(5);
-const FULL_AGAIN: Duration = Duration::from_secs(2);
+/// As [`QUEUED_AGAIN`], for a row that waits for room in its lane: [`refill`] takes it long before.
+const PARKED_AGAIN: Duration = Duration::from_secs(3600);
+/// Tenants with an overflow that one refill looks at; the next one goes on after them.
+const OVERFLOWS: i64 = 100;
+/// When a row is looked at again for which a rebuilt lane had no room.
+const REBUILT_AGAIN: Duration = Duration::from_secs(2);
 /// When a row of an unknown kind is looked at again, and how long it may wait for a version that knows it.
 const UNKNOWN_AGAIN: Duration = Duration::from_secs(30);
 const UNKNOWN_PATIENCE: TimeDelta = TimeDelta::days(1);
@@ -40,7 +49,7 @@ pub enum RelayError {
 /// Pushes one batch of due rows; returns how many were read. Fewer than the batch size means that all are pushed.
 pub async fn pass(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<usize, RelayError> {
     let mut tx = SystemTx::begin(database, None).await?;
-    let rows = ledger::due_for_relay(tx.connection(), BATCH).await?;
+    let rows = store::due(tx.connection(), BATCH).await?;
     tx.commit().await?;
     let read = rows.len();
 
@@ -70,12 +79,12 @@ async fn push(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow>)
     let pushed = lanes.push(kind, &envelopes).await?;
     let mut tx = SystemTx::begin(database, None).await?;
     for (outcome, again_in) in
-        [(Pushed::Queued, QUEUED_AGAIN), (Pushed::Running, RUNNING_AGAIN), (Pushed::Full, FULL_AGAIN)]
+        [(Pushed::Queued, QUEUED_AGAIN), (Pushed::Running, RUNNING_AGAIN), (Pushed::Full, PARKED_AGAIN)]
     {
         let rows: Vec<_> =
             seen.iter().zip(&pushed).filter(|(_, pushed)| **pushed == outcome).map(|(row, _)| *row).collect();
         if !rows.is_empty() {
-            ledger::set_relay(tx.connection(), &rows, again_in).await?;
+            store::postpone(tx.connection(), &rows, again_in, outcome == Pushed::Full).await?;
         }
     }
     tx.commit().await?;
@@ -92,7 +101,7 @@ async fn bury_unknown(database: &Database, rows: Vec<JobRow>) -> Result<(), Rela
     let mut tx = SystemTx::begin(database, None).await?;
     for row in rows {
         if Utc::now() - row.id.created_at() < UNKNOWN_PATIENCE {
-            ledger::set_relay(tx.connection(), &[(row.id, row.relay_at)], UNKNOWN_AGAIN).await?;
+            store::postpone(tx.connection(), &[(row.id, row.relay_at)], UNKNOWN_AGAIN, false).await?;
             continue;
         }
         let cause = format!("unknown kind {:?}", row.kind);
@@ -101,6 +110,34 @@ async fn bury_unknown(database: &Database, rows: Vec<JobRow>) -> Result<(), Rela
         metrics::counter!("metachat_jobs_total", "kind" => "unknown", "outcome" => "dead").increment(1);
     }
     Ok(tx.commit().await?)
+}
+
+/// Gives the jobs that wait for room to lanes that have some again; returns how many. Work in proportion to the
+/// tenants that overflow and to the room they have, not to what waits.
+pub async fn refill(
+    database: &Database,
+    lanes: &Lanes,
+    kinds: &[&'static str],
+    after: &mut Option<Overflow>,
+) -> Result<usize, RelayError> {
+    let mut tx = SystemTx::begin(database, None).await?;
+    let overflows = store::overflows(tx.connection(), after.as_ref(), OVERFLOWS).await?;
+    tx.commit().await?;
+    *after = if overflows.len() as i64 == OVERFLOWS { overflows.last().cloned() } else { None };
+    let mut taken = 0;
+    for overflow in overflows {
+        let Some(kind) = kinds.iter().find(|kind| **kind == overflow.kind) else { continue };
+        let room = lanes.room(kind, overflow.tenant).await?;
+        if room == 0 {
+            continue;
+        }
+        let mut tx = SystemTx::begin(database, None).await?;
+        let rows = store::parked(tx.connection(), &overflow, room as i64).await?;
+        tx.commit().await?;
+        taken += rows.len();
+        push(database, lanes, kind, rows).await?;
+    }
+    Ok(taken)
 }
 
 /// Fills the lanes that lost their data from the ledger; returns the jobs pushed.
@@ -117,13 +154,13 @@ pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static 
         // Ends: the position only grows, and jobs due later than this moment's clock are not read.
         loop {
             let mut tx = SystemTx::begin(database, None).await?;
-            let rows = ledger::due_after(tx.connection(), kind, after, BATCH).await?;
+            let rows = store::due_after(tx.connection(), kind, after, BATCH).await?;
             tx.commit().await?;
             let Some(last) = rows.last() else { break };
             after = (last.run_at, last.id);
             let full = !may_have_more(rows.len());
             pushed += rows.len();
-            refill(database, lanes, kind, rows).await?;
+            restore(database, lanes, kind, rows).await?;
             if full {
                 break;
             }
@@ -134,7 +171,7 @@ pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static 
 }
 
 /// Pushes rows; those the lane has no room for are left to later passes.
-async fn refill(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow>) -> Result<(), RelayError> {
+async fn restore(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow>) -> Result<(), RelayError> {
     let ids: Vec<JobId> = rows.iter().map(|row| row.id).collect();
     let envelopes: Vec<Envelope> = rows.into_iter().map(Envelope::relayed).collect();
     let pushed = lanes.push(kind, &envelopes).await?;
@@ -142,7 +179,7 @@ async fn refill(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow
         ids.into_iter().zip(pushed).filter(|(_, pushed)| *pushed == Pushed::Full).map(|(id, _)| id).collect();
     if !left.is_empty() {
         let mut tx = SystemTx::begin(database, None).await?;
-        ledger::relay_later(tx.connection(), &left, FULL_AGAIN).await?;
+        store::look_sooner(tx.connection(), &left, REBUILT_AGAIN).await?;
         tx.commit().await?;
     }
     Ok(())

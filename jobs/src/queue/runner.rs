@@ -16,7 +16,7 @@ use super::{
     job::Job,
     outcome::Failure,
 };
-use crate::store::{Scope, StoreError, SystemTx, jobs as ledger};
+use crate::store::{Scope, StoreError, SystemTx, jobs as ledger, relay};
 
 /// Workers a job may cost before it is dead.
 const MAX_CRASHES: u32 = 3;
@@ -108,7 +108,7 @@ async fn still_ours(context: &mut JobContext, crashes: u32) -> Option<bool> {
                 ledger::due_attempt(tx.connection(), id).await?
             };
             if attempt.is_none() {
-                ledger::return_to_relay(tx.connection(), id).await?;
+                relay::return_to_relay(tx.connection(), id).await?;
             }
             tx.commit().await?;
             Ok(attempt)

@@ -145,7 +145,7 @@ pub async fn retry(
     error: &str,
 ) -> Result<bool, StoreError> {
     let kept = sqlx::query!(
-        "update jobs set attempt = attempt + 1, fence = $2, last_error = $4,
+        "update jobs set attempt = attempt + 1, fence = $2, last_error = $4, parked = false,
            run_at = clock_timestamp() + make_interval(secs => $3),
            relay_at = clock_timestamp() + make_interval(secs => $3)
          where id = $1 and fence <= $2 and attempt = $5",
@@ -201,56 +201,6 @@ pub async fn due_attempt(connection: &mut PgConnection, id: JobId) -> Result<Opt
     Ok(attempt.map(|attempt| attempt.unsigned_abs()))
 }
 
-/// Hands a job back to the relay that leaves its lane unfinished, if it is still in the ledger.
-pub async fn return_to_relay(connection: &mut PgConnection, id: JobId) -> Result<(), StoreError> {
-    sqlx::query!(
-        "update jobs set relay_at = least(relay_at, greatest(run_at, clock_timestamp())) where id = $1",
-        id.uuid()
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// The oldest due rows that no lane is known to hold.
-pub async fn due_for_relay(connection: &mut PgConnection, limit: i64) -> Result<Vec<JobRow>, StoreError> {
-    let rows = sqlx::query_as!(
-        Unparsed,
-        "select j.id, j.tenant_id, j.kind, j.key, j.payload, j.subject, j.priority, j.attempt, j.traceparent,
-           j.run_at, j.relay_at, (select plan from tenants where tenants.id = j.tenant_id) as plan
-         from jobs j where j.relay_at <= now() order by j.relay_at limit $1",
-        limit
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(JobRow::from).collect())
-}
-
-/// The due rows of a kind after a position, whether or not a lane was known to hold them: what a lane that lost
-/// its data is rebuilt from.
-pub async fn due_after(
-    connection: &mut PgConnection,
-    kind: &str,
-    after: (DateTime<Utc>, JobId),
-    limit: i64,
-) -> Result<Vec<JobRow>, StoreError> {
-    let rows = sqlx::query_as!(
-        Unparsed,
-        "select j.id, j.tenant_id, j.kind, j.key, j.payload, j.subject, j.priority, j.attempt, j.traceparent,
-           j.run_at, j.run_at as relay_at, (select plan from tenants where tenants.id = j.tenant_id) as plan
-         from jobs j
-         where j.kind = $1 and (j.run_at, j.id) > ($2, $3) and j.run_at <= now()
-         order by j.run_at, j.id limit $4",
-        kind,
-        after.0,
-        after.1.uuid(),
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(JobRow::from).collect())
-}
-
 pub(super) struct Unparsed {
     pub id: Uuid,
     pub tenant_id: Option<Uuid>,
@@ -283,50 +233,4 @@ impl From<Unparsed> for JobRow {
             share: row.plan.as_deref().and_then(Plan::parse).map_or(Share::PLATFORM, Plan::share),
         }
     }
-}
-
-/// Sets when the relay looks at rows again. Rows that changed since they were read keep what the change said.
-pub async fn set_relay(
-    connection: &mut PgConnection,
-    rows: &[(JobId, DateTime<Utc>)],
-    again_in: Duration,
-) -> Result<(), StoreError> {
-    let (ids, seen): (Vec<_>, Vec<_>) = rows.iter().map(|(id, seen)| (id.uuid(), *seen)).unzip();
-    sqlx::query!(
-        "update jobs j set relay_at = clock_timestamp() + make_interval(secs => $3)
-         from unnest($1::uuid[], $2::timestamptz[]) as r(id, seen)
-         where j.id = r.id and j.relay_at = r.seen",
-        &ids,
-        &seen,
-        again_in.as_secs_f64(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Unfinished due jobs of a kind: the age of the oldest, in seconds; 0 without any.
-pub async fn oldest_age_seconds(connection: &mut PgConnection, kind: &str) -> Result<f64, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"select coalesce(extract(epoch from clock_timestamp() - (
-             select run_at from jobs where kind = $1 and run_at <= now() order by run_at limit 1
-           )), 0)::float8 as "age!""#,
-        kind
-    )
-    .fetch_one(connection)
-    .await?)
-}
-
-/// Has the relay look at rows that a rebuilt lane had no room for, unless it does so sooner anyway.
-pub async fn relay_later(connection: &mut PgConnection, ids: &[JobId], delay: Duration) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query!(
-        "update jobs set relay_at = clock_timestamp() + make_interval(secs => $2)
-         where id = any($1) and relay_at > clock_timestamp() + make_interval(secs => $2)",
-        &ids,
-        delay.as_secs_f64(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
