@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{Held, LaneBackendConfig, lease::Ended};
 
@@ -15,16 +15,21 @@ const BACKOFF_CAP: Duration = Duration::from_secs(2);
 pub(super) async fn run(config: LaneBackendConfig, held: Held, mut ended: mpsc::UnboundedReceiver<Ended>) {
     let mut batch = Vec::with_capacity(BATCH);
     while ended.recv_many(&mut batch, BATCH).await > 0 {
-        let mut slots = Vec::with_capacity(batch.len());
+        let mut slots: Option<OwnedSemaphorePermit> = None;
         let mut settlements = Vec::with_capacity(batch.len());
         {
             let mut held = held.lock().expect("not poisoned");
             for Ended { settlement, member, slot } in batch.drain(..) {
                 held.remove(&member);
                 settlements.push((settlement, member));
-                slots.push(slot);
+                match &mut slots {
+                    Some(slots) => slots.merge(slot),
+                    None => slots = Some(slot),
+                }
             }
         }
+        // Given back together at the end of the turn, so that the driver claims as many at once.
+        let _slots = slots;
         let mut backoff = BACKOFF;
         // As long as Redis is away: the slots stay taken, so nothing new is claimed meanwhile.
         loop {

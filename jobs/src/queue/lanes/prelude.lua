@@ -26,29 +26,28 @@ local function queue_of(tenant)
   return base .. ':queue:' .. tenant
 end
 
-local function share_of(tenant)
-  local weight, cap = string.match(redis.call('HGET', SHARES, tenant) or '1:1', '^(%d+):(%d+)$')
+local function parse_share(share)
+  local weight, cap = string.match(share or '1:1', '^(%d+):(%d+)$')
   return tonumber(weight), tonumber(cap)
 end
 
-local function in_flight(tenant)
-  return tonumber(redis.call('HGET', FLIGHT, tenant) or '0')
-end
-
--- Lets a tenant take part in claims again, unless it does or is at its cap.
+-- Lets a tenant take part in claims again, unless it does or is at its cap. Returns whether it does from now on.
 local function activate(tenant)
-  if redis.call('ZSCORE', READY, tenant) then return end
-  local _, cap = share_of(tenant)
-  if in_flight(tenant) >= cap then return end
+  if redis.call('ZSCORE', READY, tenant) then return false end
+  local _, cap = parse_share(redis.call('HGET', SHARES, tenant))
+  if tonumber(redis.call('HGET', FLIGHT, tenant) or '0') >= cap then return false end
   local start = tonumber(redis.call('GET', VTIME) or '0')
   local finish = tonumber(redis.call('ZSCORE', FINISH, tenant) or '0')
   redis.call('ZREM', FINISH, tenant)
   redis.call('ZADD', READY, math.max(start, finish), tenant)
+  return true
 end
 
--- Ends one lease of a tenant.
-local function land(tenant)
-  if redis.call('HINCRBY', FLIGHT, tenant, -1) <= 0 then redis.call('HDEL', FLIGHT, tenant) end
+-- Ends leases of a tenant; returns how many it has left.
+local function land(tenant, jobs)
+  local left = redis.call('HINCRBY', FLIGHT, tenant, -jobs)
+  if left <= 0 then redis.call('HDEL', FLIGHT, tenant) end
+  return math.max(left, 0)
 end
 
 local function parse_member(member)
