@@ -107,13 +107,23 @@ fn pool(options: PgConnectOptions, set_role: &'static str, connections: u32) -> 
         .connect_lazy_with(options)
 }
 
-/// Brings the schema up to date, as the login role.
+/// Brings the schema up to date, as the login role, and creates partitions ahead: messages' for a year, the job
+/// history's for 35 days.
+///
+/// Not the present ones: should they be missing, their rows are in the default partition, and creating them is refused.
 pub async fn migrate(url: &str) -> Result<(), StoreError> {
     let mut owner = PgConnection::connect(url).await?;
+    // What exists already is no news.
+    sqlx::query("set client_min_messages = warning").execute(&mut owner).await?;
     MIGRATOR.run(&mut owner).await.map_err(|error| match error {
         MigrateError::Execute(error) => error.into(),
-        error => sqlx::Error::from(error).into(),
-    })
+        error => StoreError::from(sqlx::Error::from(error)),
+    })?;
+    sqlx::query("call create_message_partitions((current_date + interval '1 month')::date, 12)")
+        .execute(&mut owner)
+        .await?;
+    sqlx::query("call create_job_history_partitions(current_date + 1, 35)").execute(&mut owner).await?;
+    Ok(())
 }
 
 /// A transaction that work of one kind runs in.
