@@ -24,7 +24,7 @@ use jobs::{
         signals::WakeUps,
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -84,6 +84,7 @@ async fn work(lanes: &Lanes, stop: CancellationToken, ran: impl Fn(&Envelope) + 
         slots: SLOTS,
         poll: Duration::from_secs(1),
         wake: wake_ups.of(lanes, KIND),
+        suspect: Arc::new(Semaphore::new(1)),
         stop: stop.clone(),
         abandon: CancellationToken::new(),
     });

@@ -12,6 +12,7 @@ use jobs::{
         signals::WakeUps,
     },
 };
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Slots;
@@ -28,6 +29,7 @@ pub(crate) struct Workshop {
     pub slots: Arc<Slots>,
     /// Unique per start of a process: apalis refuses a name that is in use.
     pub name: String,
+    pub suspect: Arc<Semaphore>,
     pub stop: CancellationToken,
     pub abandon: CancellationToken,
 }
@@ -60,6 +62,7 @@ impl Visitor for Hiring {
                 slots,
                 poll: POLL,
                 wake: workshop.wake_ups.of(&workshop.lanes, J::KIND),
+                suspect: workshop.suspect.clone(),
                 stop: workshop.stop.clone(),
                 abandon: workshop.abandon.clone(),
             });

@@ -14,7 +14,10 @@ use jobs::{
     queue::{Dispatcher, Lanes, Runtime, signals::WakeUps},
     store::Database,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Semaphore,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -65,6 +68,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         runtime,
         slots: Arc::new(config.process.lane_slots.clone()),
         name: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
+        suspect: Arc::new(Semaphore::new(1)),
         stop: stop.clone(),
         abandon: abandon.clone(),
     };

@@ -47,6 +47,9 @@ pub struct LaneBackendConfig {
     pub poll: Duration,
     /// Signalled when the lane has something to claim.
     pub wake: Arc<Notify>,
+    /// One permit, shared by all lanes of the process: a job whose workers crashed twice runs while no other such job
+    /// does, so that the one that kills its process is told from those that were only near.
+    pub suspect: Arc<Semaphore>,
     /// Ends claiming; jobs claimed and not begun go back at once.
     pub stop: CancellationToken,
     /// Ends running jobs: they are cancelled and go back at once.

@@ -14,7 +14,7 @@ use crate::queue::lanes::Claimed;
 /// Waits between tries while Redis is away.
 const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
-/// Crashes from which on a job is run alone among its suspects.
+/// Crashes from which on a job is a suspect.
 const SUSPECT: u32 = 2;
 
 pub(super) async fn run(
@@ -24,8 +24,6 @@ pub(super) async fn run(
     settlements: mpsc::UnboundedSender<Ended>,
     deliveries: mpsc::Sender<Delivery>,
 ) {
-    // One suspect at a time per worker, so that a job that kills its process takes few neighbours along.
-    let suspect = Arc::new(Semaphore::new(1));
     let mut backoff = BACKOFF;
     loop {
         let slot = tokio::select! {
@@ -33,11 +31,11 @@ pub(super) async fn run(
             slot = slots.clone().acquire_owned() => slot.expect("never closed"),
         };
         let mut free = with_all_free(slot, &slots);
-        let may_take_suspect = suspect.available_permits() > 0;
-        let claimed = match config.lanes.claim(config.kind, free.num_permits(), may_take_suspect).await {
+        let mut alone = config.suspect.clone().try_acquire_owned().ok();
+        let claimed = match config.lanes.claim(config.kind, free.num_permits(), alone.is_some()).await {
             Ok(claimed) => claimed,
             Err(error) => {
-                drop(free);
+                drop((free, alone));
                 tracing::warn!(kind = config.kind, %error, "claim failed, will try again");
                 pause(&config, backoff).await;
                 backoff = (backoff * 2).min(BACKOFF_CAP);
@@ -48,13 +46,13 @@ pub(super) async fn run(
         let none = claimed.is_empty();
         for job in claimed {
             let lost = config.abandon.child_token();
-            let delivery = delivery(job, lost, &mut free, &held, &settlements, &suspect);
+            let delivery = delivery(job, lost, &mut free, &held, &settlements, &mut alone);
             // Never waits: there are as many places as slots. Dropping a delivery releases its lease.
             if config.stop.is_cancelled() || deliveries.try_send(delivery).is_err() {
                 tracing::debug!(kind = config.kind, "claimed while closing, released");
             }
         }
-        drop(free);
+        drop((free, alone));
         if none {
             tokio::select! {
                 () = config.stop.cancelled() => return,
@@ -81,11 +79,11 @@ fn delivery(
     free: &mut OwnedSemaphorePermit,
     held: &Held,
     settlements: &mpsc::UnboundedSender<Ended>,
-    suspect: &Arc<Semaphore>,
+    alone: &mut Option<OwnedSemaphorePermit>,
 ) -> Delivery {
     let slot = free.split(1).expect("no more jobs are claimed than slots are free");
     held.lock().expect("not poisoned").insert(job.member.clone(), lost.clone());
-    let alone = (job.crashes >= SUSPECT).then(|| suspect.clone().try_acquire_owned().ok()).flatten();
+    let alone = if job.crashes >= SUSPECT { alone.take() } else { None };
     let lease = Lease::new(job.member, job.token, lost, settlements.clone(), slot, alone);
     Delivery { envelope: job.envelope, crashes: job.crashes, lease }
 }
