@@ -30,6 +30,9 @@ use crate::{
 /// Candidates each leg brings, per wanted result: fusion needs more than it gives.
 const CANDIDATES_PER_RESULT: usize = 6;
 
+/// What the tenant is told when the job gives up.
+const NOT_SEARCHED: &str = "The documents could not be searched.";
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Retrieve {
     pub tenant: TenantId,
@@ -81,16 +84,10 @@ impl Job for Retrieve {
     async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
         match self.target {
             Target::Message { message, conversation } => {
-                turn::fail(burial, conversation, message, "retrieval_failed", "The documents could not be searched.")
-                    .await
+                turn::fail(burial, conversation, message, "retrieval_failed", NOT_SEARCHED).await
             }
             Target::Search { search } => {
-                searches::finish(
-                    burial.tx(),
-                    search,
-                    &searches::Outcome::Failed("The documents could not be searched.".to_owned()),
-                )
-                .await?;
+                searches::finish(burial.tx(), search, &searches::Outcome::Failed(NOT_SEARCHED.to_owned())).await?;
                 burial.progress(search.uuid());
                 Ok(())
             }

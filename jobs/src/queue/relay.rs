@@ -30,8 +30,6 @@ const RUNNING_AGAIN: Duration = Duration::from_secs(5);
 const PARKED_AGAIN: Duration = Duration::from_secs(3600);
 /// Tenants with an overflow that one refill looks at; the next one goes on after them.
 const OVERFLOWS: i64 = 100;
-/// When a row is looked at again for which a rebuilt lane had no room.
-const REBUILT_AGAIN: Duration = Duration::from_secs(2);
 /// When a row of an unknown kind is looked at again, and how long it may wait for a version that knows it.
 const UNKNOWN_AGAIN: Duration = Duration::from_secs(30);
 const UNKNOWN_PATIENCE: TimeDelta = TimeDelta::days(1);
@@ -158,29 +156,14 @@ pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static 
             tx.commit().await?;
             let Some(last) = rows.last() else { break };
             after = (last.run_at, last.id);
-            let full = !may_have_more(rows.len());
+            let all = !may_have_more(rows.len());
             pushed += rows.len();
-            restore(database, lanes, kind, rows).await?;
-            if full {
+            push(database, lanes, kind, rows).await?;
+            if all {
                 break;
             }
         }
         lanes.mark_rebuilt(kind, &run).await?;
     }
     Ok(pushed)
-}
-
-/// Pushes rows; those the lane has no room for are left to later passes.
-async fn restore(database: &Database, lanes: &Lanes, kind: &str, rows: Vec<JobRow>) -> Result<(), RelayError> {
-    let ids: Vec<JobId> = rows.iter().map(|row| row.id).collect();
-    let envelopes: Vec<Envelope> = rows.into_iter().map(Envelope::relayed).collect();
-    let pushed = lanes.push(kind, &envelopes).await?;
-    let left: Vec<JobId> =
-        ids.into_iter().zip(pushed).filter(|(_, pushed)| *pushed == Pushed::Full).map(|(id, _)| id).collect();
-    if !left.is_empty() {
-        let mut tx = SystemTx::begin(database, None).await?;
-        store::look_sooner(tx.connection(), &left, REBUILT_AGAIN).await?;
-        tx.commit().await?;
-    }
-    Ok(())
 }

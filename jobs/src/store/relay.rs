@@ -39,7 +39,7 @@ pub async fn due_after(
     let rows = sqlx::query_as!(
         Unparsed,
         "select j.id, j.tenant_id, j.kind, j.key, j.payload, j.subject, j.priority, j.attempt, j.traceparent,
-           j.run_at, j.run_at as relay_at, (select plan from tenants where tenants.id = j.tenant_id) as plan
+           j.run_at, j.relay_at, (select plan from tenants where tenants.id = j.tenant_id) as plan
          from jobs j
          where j.kind = $1 and (j.run_at, j.id) > ($2, $3) and j.run_at <= now()
          order by j.run_at, j.id limit $4",
@@ -81,20 +81,6 @@ pub async fn return_to_relay(connection: &mut PgConnection, id: JobId) -> Result
     sqlx::query!(
         "update jobs set relay_at = least(relay_at, greatest(run_at, clock_timestamp())) where id = $1",
         id.uuid()
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Has the relay look at rows that a rebuilt lane had no room for, unless it does so sooner anyway.
-pub async fn look_sooner(connection: &mut PgConnection, ids: &[JobId], delay: Duration) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query!(
-        "update jobs set relay_at = clock_timestamp() + make_interval(secs => $2)
-         where id = any($1) and relay_at > clock_timestamp() + make_interval(secs => $2)",
-        &ids,
-        delay.as_secs_f64(),
     )
     .execute(connection)
     .await?;

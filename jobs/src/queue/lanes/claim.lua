@@ -56,7 +56,7 @@ local function serve(want)
   for i, name in ipairs(names) do
     local weight, cap = parse_share(shares[i])
     local room = math.min(redis.call('ZCARD', queue_of(name)), cap - tonumber(flights[i] or '0'))
-    local tenant = {name = name, start = tonumber(ready[2 * i]), step = 1 / weight, room = room, cap = cap, take = 0}
+    local tenant = {name = name, start = tonumber(ready[2 * i]), step = 1 / weight, room = room, take = 0}
     tenants[i] = tenant
     heap[i] = tenant
   end
@@ -82,7 +82,7 @@ local function serve(want)
       tenant.next = 1
       redis.call('HINCRBY', FLIGHT, tenant.name, tenant.take)
     end
-    -- A tenant that was just begun keeps its place; one with nothing more to serve, or at its cap, leaves.
+    -- A tenant with nothing more to serve, or at its cap, leaves.
     if tenant.take < tenant.room then
       stay[#stay + 1] = tenant.start
       stay[#stay + 1] = tenant.name
