@@ -155,6 +155,62 @@ async fn a_late_worker_can_neither_renew_nor_settle() {
 }
 
 #[tokio::test]
+async fn an_outage_that_outlasts_the_leases_loses_none() {
+    let lanes = lanes(Duration::from_secs(1));
+    push(&lanes, &[job(TenantId::generate(), FREE), job(TenantId::generate(), FREE)]).await;
+    let claimed = lanes.claim(KIND, 2, false).await.unwrap();
+    // Nobody could reach Redis, and the leases have expired.
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    assert!(lanes.claim(KIND, 2, false).await.unwrap().is_empty(), "their workers may renew them first");
+    let alive = claimed[0].member.clone();
+    assert!(lanes.renew(KIND, std::slice::from_ref(&alive)).await.unwrap().is_empty());
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let again = lanes.claim(KIND, 2, false).await.unwrap();
+    assert_eq!(again.iter().map(id).collect::<Vec<_>>(), [id(&claimed[1])], "its worker did not come back");
+    assert_eq!(lanes.settle(KIND, &[(Settlement::Finish, alive)]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_capped_tenants_backlog_moves_on_as_its_jobs_finish() {
+    let lanes = lanes(Duration::from_secs(30));
+    let tenant = TenantId::generate();
+    let share = Share { weight: 2, in_flight: 16 };
+    let jobs: Vec<_> = (0..300).map(|_| job(tenant, share)).collect();
+    push(&lanes, &jobs).await;
+    let mut order = Vec::new();
+    while order.len() < jobs.len() {
+        let claimed = lanes.claim(KIND, 100, false).await.unwrap();
+        assert!((1..=16).contains(&claimed.len()), "{} claimed after {}", claimed.len(), order.len());
+        order.extend(claimed.iter().map(id));
+        finish(&lanes, claimed).await;
+    }
+    assert_eq!(order, jobs.iter().map(|job| job.id).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn tenants_that_stay_away_are_forgotten() {
+    let lanes = lanes(Duration::from_secs(30));
+    // The lane is never empty, and its virtual time runs past everybody's finish.
+    let resident = TenantId::generate();
+    for _ in 0..20 {
+        push(&lanes, &(0..50).map(|_| job(TenantId::generate(), FREE)).collect::<Vec<_>>()).await;
+        push(&lanes, &(0..5).map(|_| job(resident, FREE)).collect::<Vec<_>>()).await;
+        let claimed = lanes.claim(KIND, 54, false).await.unwrap();
+        finish(&lanes, claimed).await;
+    }
+    for _ in 0..2_000 {
+        push(&lanes, &[job(resident, FREE)]).await;
+        let claimed = lanes.claim(KIND, 1, false).await.unwrap();
+        finish(&lanes, claimed).await;
+    }
+    let client = redis::Client::open(setting("TEST_REDIS_URL")).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let records = format!("{}:{{{KIND}}}:tenants", lanes.config().prefix);
+    let kept: usize = redis::cmd("HLEN").arg(records).query_async(&mut connection).await.unwrap();
+    assert!(kept < 100, "{kept} of 1001 tenants are remembered");
+}
+
+#[tokio::test]
 async fn a_job_that_crashes_twice_is_quarantined_and_its_neighbours_go_on() {
     let lanes = lanes(Duration::from_millis(50));
     let tenant = TenantId::generate();

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use jobs::{
     kinds,
-    queue::{Dispatcher, Lanes, Runtime, signals::WakeUps},
+    queue::{Dispatcher, GroupCommit, Lanes, Runtime, signals::WakeUps},
     store::Database,
 };
 use tokio::{
@@ -53,11 +53,13 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let abandon = CancellationToken::new();
     let (dispatcher, dispatching) = Dispatcher::start(lanes.clone());
+    let (group_commit, _) = GroupCommit::start(database.clone());
     let (wake_ups, listening) = WakeUps::start(&lanes, &kinds::names());
     let relaying = tokio::spawn(relay::run(database.clone(), lanes.clone(), stop.clone()));
     let runtime = Runtime {
         database: database.clone(),
         dispatcher: dispatcher.clone(),
+        group_commit,
         engines,
         prices: Arc::new(config.billing.clone().into()),
         webhook_attempts: config.process.webhook_retry_max_attempts,

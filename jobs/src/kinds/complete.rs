@@ -73,7 +73,7 @@ impl Job for Complete {
         let found = messages::find(&mut tx, self.message).await?;
         let Some(question) = found.filter(|found| found.status == Status::Completing) else {
             drop(tx);
-            return context.cancel::<TenantTx>().await;
+            return context.cancel().await;
         };
         let history = messages::history(&mut tx, self.conversation, question.seq).await?;
         let tenant = tenants::current(&mut tx).await?;
@@ -93,7 +93,7 @@ impl Job for Complete {
             request_id: self.message.to_string(),
         };
         let Some(completion) = self.stream(context, prompt, live).await? else {
-            return context.cancel::<TenantTx>().await;
+            return context.cancel().await;
         };
         let cost =
             price::cost_microusd(&completion.model, completion.usage.prompt_tokens, completion.usage.completion_tokens);

@@ -77,7 +77,7 @@ impl Job for DeliverWebhook {
         drop(tx);
         // Erased, deleted or switched off since: there is nothing to deliver or nobody to deliver to.
         let (Some((event, _)), Some(receiver)) = (event, receiver) else {
-            return context.cancel::<TenantTx>().await;
+            return context.cancel().await;
         };
         let started = Instant::now();
         let reply = context.engines().webhooks.send(request(&event, &receiver)).await;

@@ -66,7 +66,7 @@ impl Job for EmbedDocument {
         // A later version has a job of its own.
         let Some(document) = found.filter(|found| found.version == self.version) else {
             drop(tx);
-            return context.cancel::<TenantTx>().await;
+            return context.cancel().await;
         };
         if document.status == Status::Deleting {
             drop(tx);

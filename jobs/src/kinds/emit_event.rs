@@ -68,22 +68,28 @@ impl Job for EmitEvent {
     }
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
-        let mut done = context.finish::<TenantTx>().await?;
-        let Some((event, message)) = events::find(done.tx(), self.event).await? else {
+        let mut tx = context.tenant_tx().await?;
+        let Some((event, message)) = events::find(&mut tx, self.event).await? else {
             // Erased with its tenant or contact.
-            return done.commit().await;
+            drop(tx);
+            return context.cancel().await;
         };
-        let mut receivers: Vec<Receiver> = webhooks::subscribed(done.tx(), &event.event_type)
+        let mut receivers: Vec<Receiver> = webhooks::subscribed(&mut tx, &event.event_type)
             .await?
             .into_iter()
             .map(|endpoint| Receiver::Endpoint { endpoint })
             .collect();
         if let Some(message) = message
             && EventType::parse(&event.event_type).is_some_and(EventType::reaches_callback)
-            && webhooks::callback(done.tx(), message).await?.is_some()
+            && webhooks::callback(&mut tx, message).await?.is_some()
         {
             receivers.push(Receiver::Callback { message });
         }
+        tx.commit().await?;
+        if receivers.is_empty() {
+            return context.finish_unchanged().await;
+        }
+        let mut done = context.finish::<TenantTx>().await?;
         for receiver in receivers {
             let Self { tenant, event, subject } = *self;
             done.enqueue(&DeliverWebhook { tenant, event, receiver, subject })?;

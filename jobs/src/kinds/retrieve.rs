@@ -106,7 +106,7 @@ impl Retrieve {
         let found = messages::find(&mut tx, message).await?;
         let Some(question) = found.filter(|found| found.status == Status::Retrieving) else {
             drop(tx);
-            return context.cancel::<TenantTx>().await;
+            return context.cancel().await;
         };
         let history = messages::history(&mut tx, conversation, question.seq).await?;
         drop(tx);
@@ -127,7 +127,7 @@ impl Retrieve {
         let found = searches::find(&mut tx, search).await?;
         drop(tx);
         let Some((query, parameters)) = found else {
-            return context.cancel::<TenantTx>().await;
+            return context.cancel().await;
         };
         let filter = SearchFilter { documents: parameters.documents, tags: parameters.tags };
         let (sources, _) = self.search(context, &query, &filter, parameters.limit).await?;

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use super::{
     dispatch::Dispatcher,
     envelope::Envelope,
+    group_commit::GroupCommit,
     outcome::{Done, Failure},
     work::Work,
 };
@@ -24,6 +25,7 @@ use crate::{
 pub struct Runtime {
     pub database: Database,
     pub dispatcher: Dispatcher,
+    pub group_commit: GroupCommit,
     pub engines: Engines,
     pub prices: Arc<PriceList>,
     /// Runs of a webhook delivery in total.
@@ -62,19 +64,27 @@ impl JobContext {
     /// Opens the transaction in which the job finishes. Fails with [`Failure::Stale`] when another run has
     /// overtaken this one.
     pub async fn finish<S: Scope>(&self) -> Result<Completion<S>, Failure> {
+        let mut work = self.work::<S>(self.envelope.tenant).await?;
+        let connection = work.tx().connection();
+        let done = ledger::Outcome::Done;
+        let ours = ledger::complete(connection, self.envelope.id, self.token, self.started_at, done).await?;
+        if ours { Ok(Completion { work }) } else { Err(Failure::Stale) }
+    }
+
+    /// Finishes the job: there was nothing to change. Shares its commit with others.
+    pub async fn finish_unchanged(&self) -> Result<Done, Failure> {
         self.end(ledger::Outcome::Done).await
     }
 
     /// Finishes the job without an effect: what it was for has ended, or is gone.
-    pub async fn cancel<S: Scope>(&self) -> Result<Done, Failure> {
-        self.end::<S>(ledger::Outcome::Cancelled).await?.commit().await
+    pub async fn cancel(&self) -> Result<Done, Failure> {
+        self.end(ledger::Outcome::Cancelled).await
     }
 
-    async fn end<S: Scope>(&self, outcome: ledger::Outcome) -> Result<Completion<S>, Failure> {
-        let mut work = self.work::<S>(self.envelope.tenant).await?;
-        let connection = work.tx().connection();
-        let ours = ledger::complete(connection, self.envelope.id, self.token, self.started_at, outcome).await?;
-        if ours { Ok(Completion { work }) } else { Err(Failure::Stale) }
+    async fn end(&self, outcome: ledger::Outcome) -> Result<Done, Failure> {
+        let Self { token, started_at, .. } = *self;
+        let completion = ledger::Completion { id: self.envelope.id, token, started_at, outcome };
+        if self.runtime.group_commit.complete(completion).await? { Ok(Done(())) } else { Err(Failure::Stale) }
     }
 
     /// Opens the transaction that moves the job to the dead letters; `None` when another run has overtaken it.

@@ -20,13 +20,16 @@ pub struct Envelope {
     pub tenant: Option<TenantId>,
     pub share: Share,
     pub priority: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Uuid>,
     pub payload: Value,
     /// Failed runs so far.
     pub attempt: u32,
     /// Whether the relay pushed it: the ledger is asked again before it runs.
     pub relayed: bool,
+    #[serde(with = "chrono::serde::ts_microseconds")]
     pub due_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
 }
 

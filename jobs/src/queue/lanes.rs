@@ -1,10 +1,11 @@
 //! Lanes on Redis: one per kind, each a set of bounded scripts.
 //!
-//! A claim picks the next job by weighted fair queueing over tenants (start-time fair queueing: each tenant has
-//! a virtual start, claims take the smallest, and a claimed job moves its tenant on by 1 / weight), keeps each
-//! tenant below its in-flight cap, and hands out a lease. The lease's member in the `leases` set is the fence:
-//! renewing and settling name it, and a worker whose member is gone changes nothing. Tokens are microseconds of
-//! the server's clock, so they grow even across a loss of all data.
+//! A job becomes ready with a virtual start (start-time fair queueing: 1 / weight after its tenant's last), as long as
+//! its tenant has fewer jobs ready and running than its in-flight cap; until then it waits in its tenant's own queue. A
+//! claim takes the smallest starts, whoever's they are, and hands out leases: its cost depends neither on the backlog
+//! nor on the number of tenants. The lease's member in the `leases` set is the fence: renewing and settling name it,
+//! and a worker whose member is gone changes nothing. Tokens are microseconds of the server's clock, so they grow even
+//! across a loss of all data.
 //!
 //! All keys of a lane share a hash tag and live in one slot of a cluster.
 
@@ -24,12 +25,11 @@ macro_rules! script {
 static PUSH: LazyLock<Script> = script!("lanes/push.lua");
 static CLAIM: LazyLock<Script> = script!("lanes/claim.lua");
 static RENEW: LazyLock<Script> = script!("lanes/renew.lua");
+static HELD: LazyLock<Script> = script!("lanes/held.lua");
 static SETTLE: LazyLock<Script> = script!("lanes/settle.lua");
 
-/// Jobs a lane holds at most; the rest waits in Postgres.
-const LANE_WINDOW: usize = 100_000;
-/// Jobs of one tenant a lane holds at most, so that one tenant cannot fill the window.
-const TENANT_WINDOW: usize = 2_000;
+/// Digits of the token that a lease's member begins with.
+const TOKEN_DIGITS: usize = 16;
 /// Expired leases a claim puts back at most.
 const REAP: usize = 100;
 /// Members or jobs one script call handles at most.
@@ -80,14 +80,16 @@ pub enum Settlement {
     Release,
 }
 
-impl Settlement {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Finish => "F",
-            Self::Release => "R",
-        }
-    }
+/// How much a lane holds at most; the rest waits in Postgres.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Jobs of the lane.
+    pub lane: usize,
+    /// Jobs of one tenant, so that one tenant cannot fill the lane.
+    pub tenant: usize,
 }
+
+const WINDOW: Window = Window { lane: 100_000, tenant: 2_000 };
 
 /// Numbers of one lane, read in O(1).
 #[derive(Debug, Clone, Copy, Default)]
@@ -103,6 +105,7 @@ pub struct Lanes {
     client: Client,
     connection: ConnectionManager,
     config: LanesConfig,
+    window: Window,
 }
 
 impl Lanes {
@@ -113,7 +116,12 @@ impl Lanes {
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_connection_timeout(Some(CONNECT_TIMEOUT));
         let connection = ConnectionManager::new_lazy_with_config(client.clone(), settings)?;
-        Ok(Self { client, connection, config })
+        Ok(Self { client, connection, config, window: WINDOW })
+    }
+
+    /// The same lanes with another bound on what they take.
+    pub fn with_window(self, window: Window) -> Self {
+        Self { window, ..self }
     }
 
     pub fn config(&self) -> &LanesConfig {
@@ -148,7 +156,7 @@ impl Lanes {
         let mut results = Vec::with_capacity(jobs.len());
         for batch in jobs.chunks(BATCH) {
             let mut call = PUSH.prepare_invoke();
-            call.key(self.base(kind)).arg(LANE_WINDOW).arg(TENANT_WINDOW).arg(self.wake_channel(kind));
+            call.key(self.base(kind)).arg(self.window.lane).arg(self.window.tenant).arg(self.wake_channel(kind));
             for job in batch {
                 call.arg(job.id.uuid().simple().to_string())
                     .arg(queue_name(job.tenant))
@@ -171,7 +179,7 @@ impl Lanes {
     ///
     /// A job whose workers crashed twice is handed out only with `quarantined` set, at most one per call.
     pub async fn claim(&self, kind: &str, n: usize, quarantined: bool) -> Result<Vec<Claimed>, redis::RedisError> {
-        let claimed: Vec<(String, i64, u32, Vec<u8>)> = CLAIM
+        let claimed: Vec<(String, u32, Vec<u8>)> = CLAIM
             .key(self.base(kind))
             .arg(n.min(BATCH))
             .arg(self.config.lease.as_millis() as u64)
@@ -179,15 +187,14 @@ impl Lanes {
             .arg(u8::from(quarantined))
             .invoke_async(&mut self.connection.clone())
             .await?;
-        Ok(claimed
+        claimed
             .into_iter()
-            .map(|(member, token, crashes, blob)| Claimed {
-                member,
-                token,
-                crashes,
-                envelope: serde_json::from_slice(&blob).map_err(|error| error.to_string()),
+            .map(|(member, crashes, blob)| {
+                let token = member.get(..TOKEN_DIGITS).and_then(|digits| digits.parse().ok()).ok_or_else(no_token)?;
+                let envelope = serde_json::from_slice(&blob).map_err(|error| error.to_string());
+                Ok(Claimed { member, token, crashes, envelope })
             })
-            .collect())
+            .collect()
     }
 
     /// Extends leases; returns those that are lost.
@@ -210,21 +217,24 @@ impl Lanes {
         let mut stale = 0;
         for batch in leases.chunks(BATCH) {
             let mut call = SETTLE.prepare_invoke();
-            call.key(self.base(kind)).arg(self.wake_channel(kind));
-            for (settlement, member) in batch {
-                call.arg(settlement.as_str()).arg(member);
+            let of =
+                |wanted| batch.iter().filter(move |(settlement, _)| *settlement == wanted).map(|(_, member)| member);
+            call.key(self.base(kind)).arg(self.wake_channel(kind)).arg(of(Settlement::Finish).count());
+            for member in of(Settlement::Finish).chain(of(Settlement::Release)) {
+                call.arg(member);
             }
             stale += call.invoke_async::<usize>(&mut self.connection.clone()).await?;
         }
         Ok(stale)
     }
 
-    /// How many more waiting jobs of a tenant the lane takes; 0 until half of its window is free, so that refills come
-    /// in batches.
+    /// How many more jobs of a tenant the lane takes; 0 until half of its window is free, so that refills come in
+    /// batches.
     pub async fn room(&self, kind: &str, tenant: Option<TenantId>) -> Result<usize, redis::RedisError> {
-        let queue = format!("{}:queue:{}", self.base(kind), queue_name(tenant));
-        let waiting: usize = self.connection.clone().zcard(queue).await?;
-        Ok(if waiting <= TENANT_WINDOW / 2 { TENANT_WINDOW - waiting } else { 0 })
+        let mut call = HELD.key(self.base(kind));
+        let held: usize = call.arg(queue_name(tenant)).invoke_async(&mut self.connection.clone()).await?;
+        let window = self.window.tenant;
+        Ok(if held <= window / 2 { window - held } else { 0 })
     }
 
     /// Depth and jobs in flight.
@@ -268,6 +278,10 @@ impl Lanes {
 
 fn queue_name(tenant: Option<TenantId>) -> String {
     tenant.map_or_else(|| "platform".to_owned(), |tenant| tenant.uuid().simple().to_string())
+}
+
+fn no_token() -> redis::RedisError {
+    (redis::ErrorKind::UnexpectedReturnType, "a lease without a token").into()
 }
 
 fn unserialisable() -> redis::RedisError {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::{MigrateError, Migrator},
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -67,6 +68,11 @@ impl Database {
     /// Opens a transaction that sees every tenant's rows.
     pub async fn system(&self) -> Result<SystemTx, StoreError> {
         Ok(SystemTx { tx: self.system.begin().await? })
+    }
+
+    /// A connection of the system role, for single statements that need no transaction around them.
+    pub(crate) async fn system_connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        Ok(self.system.acquire().await?)
     }
 
     /// A system connection outside the pool, for a lock held as long as the session lives.

@@ -108,6 +108,25 @@ pub enum Outcome {
     Cancelled,
 }
 
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Completion {
+    pub id: JobId,
+    /// The lease's.
+    pub token: i64,
+    pub started_at: DateTime<Utc>,
+    pub outcome: Outcome,
+}
+
 /// Moves a job to the history; returns false when this lease may not finish it any more.
 pub async fn complete(
     connection: &mut PgConnection,
@@ -116,22 +135,54 @@ pub async fn complete(
     started_at: DateTime<Utc>,
     outcome: Outcome,
 ) -> Result<bool, StoreError> {
-    let outcome = match outcome {
-        Outcome::Done => "done",
-        Outcome::Cancelled => "cancelled",
-    };
     let moved = sqlx::query!(
         "with finished as (delete from jobs where id = $1 and fence <= $2 returning *)
          insert into job_history (id, tenant_id, kind, key, subject, attempt, outcome, created_at, run_at, started_at)
          select id, tenant_id, kind, key, subject, attempt + 1, $3, created_at, run_at, $4 from finished",
         id.uuid(),
         token,
-        outcome,
+        outcome.as_str(),
         started_at,
     )
     .execute(connection)
     .await?;
     Ok(moved.rows_affected() == 1)
+}
+
+/// As [`complete`], for many jobs in one statement; returns those it moved.
+pub async fn complete_many(
+    connection: &mut PgConnection,
+    completions: &[Completion],
+) -> Result<Vec<JobId>, StoreError> {
+    let mut ids = Vec::with_capacity(completions.len());
+    let mut tokens = Vec::with_capacity(completions.len());
+    let mut starts = Vec::with_capacity(completions.len());
+    let mut outcomes = Vec::with_capacity(completions.len());
+    for completion in completions {
+        ids.push(completion.id.uuid());
+        tokens.push(completion.token);
+        starts.push(completion.started_at);
+        outcomes.push(completion.outcome.as_str().to_owned());
+    }
+    let moved = sqlx::query_scalar!(
+        "with ended as (
+           select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[])
+             as t(id, token, started_at, outcome)
+         ), finished as (
+           delete from jobs using ended where jobs.id = ended.id and fence <= token
+           returning jobs.*, ended.started_at, ended.outcome
+         )
+         insert into job_history (id, tenant_id, kind, key, subject, attempt, outcome, created_at, run_at, started_at)
+         select id, tenant_id, kind, key, subject, attempt + 1, outcome, created_at, run_at, started_at from finished
+         returning id",
+        &ids,
+        &tokens,
+        &starts,
+        &outcomes,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(moved.into_iter().map(JobId::from_uuid).collect())
 }
 
 /// Puts a job off and counts the run after `failed` others; returns false when this lease may not any more, or when

@@ -1,14 +1,20 @@
 //! Extends the leases a worker holds, also while it drains.
 
+use std::time::Duration;
+
 use super::{Held, LaneBackendConfig};
 
 /// Renews three times per lease, so that one lost call does not lose the lease.
 const PER_LEASE: u32 = 3;
+/// Between two tries while Redis is away: when it is back, expired leases wait half a lease for their renewal.
+const RETRY: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(config: LaneBackendConfig, held: Held) {
-    let lease = config.lanes.config().lease;
+    let pace = config.lanes.config().lease / PER_LEASE;
+    let mut wait = pace;
     loop {
-        tokio::time::sleep(lease / PER_LEASE).await;
+        tokio::time::sleep(wait).await;
+        wait = pace;
         let members: Vec<String> = held.lock().expect("not poisoned").keys().cloned().collect();
         if members.is_empty() {
             continue;
@@ -23,7 +29,10 @@ pub(super) async fn run(config: LaneBackendConfig, held: Held) {
                     }
                 }
             }
-            Err(error) => tracing::warn!(kind = config.kind, %error, "leases could not be renewed"),
+            Err(error) => {
+                tracing::warn!(kind = config.kind, %error, "leases could not be renewed, will try again");
+                wait = RETRY.min(pace);
+            }
         }
     }
 }

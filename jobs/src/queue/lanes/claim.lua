@@ -1,143 +1,62 @@
 -- ARGV: n, lease in ms, most leases to reap, whether a quarantined job may be taken.
--- Returns per job: {member, token, crashes, envelope}.
+-- Returns member, crashes and envelope of each job, one after the other.
 local n, lease_ms, reap, quarantined = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+-- An idle lane costs next to nothing.
+if redis.call('EXISTS', READY, LEASES, QUARANTINE) == 0 then return {} end
+local clock = redis.call('MGET', VTIME, base .. ':token', SEEN, HOLD)
+local vtime, token = tonumber(clock[1] or '0'), math.max(now_us, tonumber(clock[2] or '0'))
 
--- Expired leases: a first crash puts the job back where it was, from the second on it goes to quarantine, where
--- it meets no neighbour.
-for _, member in ipairs(redis.call('ZRANGE', LEASES, '-inf', now, 'BYSCORE', 'LIMIT', 0, reap)) do
-  local _, score, tenant, id = parse_member(member)
-  redis.call('ZREM', LEASES, member)
-  land(tenant, 1)
-  if redis.call('HINCRBY', CRASHES, id, 1) >= 2 then
-    redis.call('RPUSH', QUARANTINE, score .. '|' .. tenant .. '|' .. id)
-  else
-    redis.call('ZADD', queue_of(tenant), score, id)
-  end
-  activate(tenant)
+-- When no worker was heard for half a lease, Redis was out of their reach and their leases expired through no fault of
+-- theirs: they get half a lease to renew them.
+local hold = tonumber(clock[4] or '0')
+if clock[3] and now - tonumber(clock[3]) > math.max(lease_ms / 2, 1500) then
+  hold = now + lease_ms / 2
+  redis.call('SET', HOLD, hold, 'PX', math.ceil(lease_ms / 2))
 end
 
--- What is taken, in order: {tenant, id, score}.
-local taken = {}
-
-if quarantined then
-  local entry = redis.call('LPOP', QUARANTINE)
-  if entry then
-    local score, tenant, id = string.match(entry, '^(%d+)|([^|]*)|(.+)$')
-    redis.call('HINCRBY', FLIGHT, tenant, 1)
-    taken[1] = {tenant, id, score}
-  end
-end
-
--- Restores the heap (smallest start on top) after its top got a later start.
-local function sift_down(heap)
-  local at, size = 1, #heap
-  while true do
-    local smallest = at
-    for child = 2 * at, 2 * at + 1 do
-      if child <= size and heap[child].start < heap[smallest].start then smallest = child end
-    end
-    if smallest == at then return end
-    heap[at], heap[smallest] = heap[smallest], heap[at]
-    at = smallest
-  end
-end
-
--- Serves up to `want` jobs by start-time fair queueing. Only the first `want` tenants can be served: while one of
--- them is not served yet, it goes before every later one. So their numbers are read once, the order is found here,
--- and each tenant's jobs are taken together. Returns false when there was no tenant to serve.
-local function serve(want)
-  local ready = redis.call('ZRANGE', READY, 0, want - 1, 'WITHSCORES')
-  if #ready == 0 then return false end
-  local names = {}
-  for i = 1, #ready, 2 do names[#names + 1] = ready[i] end
-  local shares = redis.call('HMGET', SHARES, unpack(names))
-  local flights = redis.call('HMGET', FLIGHT, unpack(names))
-  local heap, tenants = {}, {}
-  for i, name in ipairs(names) do
-    local weight, cap = parse_share(shares[i])
-    local room = math.min(redis.call('ZCARD', queue_of(name)), cap - tonumber(flights[i] or '0'))
-    local tenant = {name = name, start = tonumber(ready[2 * i]), step = 1 / weight, room = room, take = 0}
-    tenants[i] = tenant
-    heap[i] = tenant
-  end
-  local order, vtime = {}, nil
-  while want > 0 and #heap > 0 do
-    local top = heap[1]
-    if top.take >= top.room then
-      heap[1] = heap[#heap]
-      heap[#heap] = nil
+-- Expired leases: a first crash puts the job back to the front, from the second on it goes to quarantine, where it
+-- meets no neighbour.
+local expired = hold > now and {} or redis.call('ZRANGE', LEASES, '-inf', now, 'BYSCORE', 'LIMIT', 0, reap)
+if #expired > 0 then
+  local entries = {}
+  for _, member in ipairs(expired) do
+    local job = string.sub(member, 17)
+    if redis.call('HINCRBY', CRASHES, job, 1) >= SUSPECT then
+      redis.call('RPUSH', QUARANTINE, job)
     else
-      top.take = top.take + 1
-      vtime = top.start
-      top.start = top.start + top.step
-      order[#order + 1] = top
-      want = want - 1
-    end
-    sift_down(heap)
-  end
-  local stay, leave, finish = {}, {}, {}
-  for _, tenant in ipairs(tenants) do
-    if tenant.take > 0 then
-      tenant.popped = redis.call('ZPOPMIN', queue_of(tenant.name), tenant.take)
-      tenant.next = 1
-      redis.call('HINCRBY', FLIGHT, tenant.name, tenant.take)
-    end
-    -- A tenant with nothing more to serve, or at its cap, leaves.
-    if tenant.take < tenant.room then
-      stay[#stay + 1] = tenant.start
-      stay[#stay + 1] = tenant.name
-    else
-      leave[#leave + 1] = tenant.name
-      finish[#finish + 1] = tenant.start
-      finish[#finish + 1] = tenant.name
+      entries[#entries + 1] = vtime
+      entries[#entries + 1] = job
     end
   end
-  if #stay > 0 then redis.call('ZADD', READY, unpack(stay)) end
-  if #leave > 0 then
-    redis.call('ZREM', READY, unpack(leave))
-    redis.call('ZADD', FINISH, unpack(finish))
-  end
-  for _, tenant in ipairs(order) do
-    local at = tenant.next
-    tenant.next = at + 2
-    taken[#taken + 1] = {tenant.name, tenant.popped[at], string.format('%.0f', tonumber(tenant.popped[at + 1]))}
-  end
-  if vtime then
-    redis.call('SET', VTIME, vtime)
-    -- A tenant whose finish has passed starts at the present like any other.
-    local passed = redis.call('ZRANGE', FINISH, '-inf', vtime, 'BYSCORE', 'LIMIT', 0, 100)
-    if #passed > 0 then redis.call('ZREM', FINISH, unpack(passed)) end
-  end
-  return true
+  redis.call('ZREM', LEASES, unpack(expired))
+  add_ready(entries)
 end
 
--- Tenants that had nothing to serve have left after a round, so the rounds are bounded.
-for _ = 1, 4 do
-  local before = #taken
-  if before >= n or not serve(n - before) then break end
-  if #taken > before then break end
+-- What is taken: a suspect, and the ready jobs with the smallest starts.
+local suspect = quarantined and redis.call('LPOP', QUARANTINE)
+local last = n - (suspect and 2 or 1)
+local taken = last >= 0 and redis.call('ZRANGE', READY, 0, last) or {}
+if #taken > 0 then
+  local start = tonumber(redis.call('ZSCORE', READY, taken[#taken]))
+  if start > vtime then vtime = start end
+  redis.call('ZREMRANGEBYRANK', READY, 0, last)
 end
-if #taken == 0 then return {} end
+if suspect then taken[#taken + 1] = suspect end
+if #taken == 0 then
+  if redis.call('EXISTS', LEASES) == 1 then redis.call('SET', SEEN, now) end
+  return {}
+end
 
-local ids = {}
-for i, job in ipairs(taken) do ids[i] = job[2] end
-local envelopes = redis.call('HMGET', JOBS, unpack(ids))
-local crashes = redis.call('EXISTS', CRASHES) == 1 and redis.call('HMGET', CRASHES, unpack(ids)) or {}
-local token = math.max(now_us, tonumber(redis.call('GET', base .. ':token') or '0'))
+token = token + 1
+local envelopes = redis.call('HMGET', JOBS, unpack(taken))
+local crashes = redis.call('EXISTS', CRASHES) == 1 and redis.call('HMGET', CRASHES, unpack(taken)) or {}
 local out, leases = {}, {}
-for i, job in ipairs(taken) do
-  local tenant, id, score = job[1], job[2], job[3]
-  if envelopes[i] then
-    token = token + 1
-    local text = string.format('%.0f', token)
-    local member = text .. '|' .. score .. '|' .. tenant .. '|' .. id
-    leases[#leases + 1] = now + lease_ms
-    leases[#leases + 1] = member
-    out[#out + 1] = {member, text, tonumber(crashes[i] or '0'), envelopes[i]}
-  else
-    land(tenant, 1)
-  end
+local token_text, expiry = string.format('%016d', token), string.format('%d', now + lease_ms)
+for i = 1, #taken do
+  local member = token_text .. taken[i]
+  leases[2 * i - 1], leases[2 * i] = expiry, member
+  out[3 * i - 2], out[3 * i - 1], out[3 * i] = member, tonumber(crashes[i] or 0), envelopes[i] or ''
 end
-if #leases > 0 then redis.call('ZADD', LEASES, unpack(leases)) end
-redis.call('SET', base .. ':token', string.format('%.0f', token))
+redis.call('ZADD', LEASES, unpack(leases))
+redis.call('MSET', VTIME, string.format('%.17g', vtime), base .. ':token', string.format('%d', token), SEEN, now)
 return out

@@ -1,56 +1,98 @@
 -- Shared by every script of a lane. KEYS[1] is the lane's base key; all other keys are derived from it and share
--- its hash tag.
+-- its hash tag. A job is named by its id and its tenant, one after the other: 32 hex digits each, or `platform`. The
+-- member of a lease is a token of 16 digits and the job.
 --
---   :jobs       hash   id -> envelope                     every job the lane holds
---   :queue:T    zset   id -> priority * 1e12 + sequence   a tenant's waiting jobs
---   :ready      zset   tenant -> virtual start            tenants that may be served next
---   :finish     zset   tenant -> virtual finish           where a tenant that left :ready goes on
---   :vtime      string                                    virtual start of the last job served
---   :shares     hash   tenant -> weight:cap
---   :flight     hash   tenant -> jobs in flight
---   :leases     zset   token|score|tenant|id -> expiry, ms
---   :crashes    hash   id -> leases that expired
---   :quarantine list   score|tenant|id
+--   :jobs       hash   job -> envelope                     every job the lane holds
+--   :ready      zset   job -> virtual start                jobs that a claim may take, in this order
+--   :queue:T    zset   job -> priority * 1e12 + sequence   a tenant's jobs that wait for one of its ready ones to finish
+--   :tenants    hash   tenant -> packed record             see `load_tenants`
+--   :leases     zset   token job -> expiry, ms
+--   :crashes    hash   job -> leases that expired
+--   :quarantine list   job
+--   :vtime      string                                     virtual start of the last job claimed
 --   :token, :seq       counters
---   :epoch      string                                    the server run since which it holds what the ledger says
+--   :seen, :hold       ms                                  when a worker was last heard; until when no lease is reaped
+--   :epoch      string                                     the server run since which it holds what the ledger says
+--
+-- Fairness is start-time fair queueing. A job gets its virtual start when it becomes ready: the lane's virtual time or
+-- its tenant's virtual finish, whichever is later; the finish then moves on by 1 / weight. A tenant's ready and running
+-- jobs together never exceed its cap, so a claim looks at no tenant at all: it takes the smallest starts. A tenant at its
+-- cap gets the next few ready when as many have finished (an eighth of the cap, at most 8).
 local base = KEYS[1]
-local JOBS, READY, FINISH, VTIME = base .. ':jobs', base .. ':ready', base .. ':finish', base .. ':vtime'
-local SHARES, FLIGHT, LEASES = base .. ':shares', base .. ':flight', base .. ':leases'
-local CRASHES, QUARANTINE = base .. ':crashes', base .. ':quarantine'
+local JOBS, READY, TENANTS, LEASES = base .. ':jobs', base .. ':ready', base .. ':tenants', base .. ':leases'
+local CRASHES, QUARANTINE, VTIME = base .. ':crashes', base .. ':quarantine', base .. ':vtime'
+local SEEN, HOLD = base .. ':seen', base .. ':hold'
+-- Leases of a job that expired before it may meet no neighbour.
+local SUSPECT = 2
+-- Priorities below overtake their tenant's ready jobs.
+local USUAL_PRIORITY = 5
 
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now = math.floor(now_us / 1000)
 
-local function queue_of(tenant)
-  return base .. ':queue:' .. tenant
+local function queue_of(name)
+  return base .. ':queue:' .. name
 end
 
-local function parse_share(share)
-  local weight, cap = string.match(share or '1:1', '^(%d+):(%d+)$')
-  return tonumber(weight), tonumber(cap)
+-- Records of the tenants a script touches, by name.
+local touched = {}
+local RECORD = '<I4I4I4I4dd'
+
+-- Reads the records of tenants: weight, cap, active (ready, running or in quarantine), waiting (in its queue),
+-- finish (virtual finish of its last ready job), urgent (the same among its urgent jobs).
+local function load_tenants(names)
+  if #names == 0 then return end
+  local records = redis.call('HMGET', TENANTS, unpack(names))
+  for i, name in ipairs(names) do
+    local tenant = {weight = 1, cap = 1, active = 0, waiting = 0, finish = 0, urgent = 0}
+    if records[i] then
+      tenant.weight, tenant.cap, tenant.active, tenant.waiting, tenant.finish, tenant.urgent =
+        struct.unpack(RECORD, records[i])
+    end
+    touched[name] = tenant
+  end
 end
 
--- Lets a tenant take part in claims again, unless it does or is at its cap. Returns whether it does from now on.
-local function activate(tenant)
-  if redis.call('ZSCORE', READY, tenant) then return false end
-  local _, cap = parse_share(redis.call('HGET', SHARES, tenant))
-  if tonumber(redis.call('HGET', FLIGHT, tenant) or '0') >= cap then return false end
-  local start = tonumber(redis.call('GET', VTIME) or '0')
-  local finish = tonumber(redis.call('ZSCORE', FINISH, tenant) or '0')
-  redis.call('ZREM', FINISH, tenant)
-  redis.call('ZADD', READY, math.max(start, finish), tenant)
-  return true
+-- Writes the records back; a tenant with no job whose finish has passed starts at the present like any other, and needs none.
+local function save_tenants(vtime)
+  local kept, gone = {}, {}
+  for name, tenant in pairs(touched) do
+    if tenant.active <= 0 and tenant.waiting <= 0 and tenant.finish <= vtime then
+      gone[#gone + 1] = name
+    else
+      kept[#kept + 1] = name
+      kept[#kept + 1] = struct.pack(RECORD, tenant.weight, tenant.cap, math.max(tenant.active, 0),
+        math.max(tenant.waiting, 0), tenant.finish, tenant.urgent)
+    end
+  end
+  if #kept > 0 then redis.call('HSET', TENANTS, unpack(kept)) end
+  if #gone > 0 then redis.call('HDEL', TENANTS, unpack(gone)) end
 end
 
--- Ends leases of a tenant; returns how many it has left.
-local function land(tenant, jobs)
-  local left = redis.call('HINCRBY', FLIGHT, tenant, -jobs)
-  if left <= 0 then redis.call('HDEL', FLIGHT, tenant) end
-  return math.max(left, 0)
+-- Makes one of a tenant's jobs ready: appends its virtual start and its name to `entries`. An urgent job overtakes its
+-- tenant's usual ones; those that become ready after it pay for that.
+local function make_ready(tenant, job, priority, vtime, entries)
+  local start = math.max(vtime, tenant.finish)
+  tenant.finish = start + 1 / tenant.weight
+  if priority < USUAL_PRIORITY then
+    start = math.max(vtime, tenant.urgent)
+    tenant.urgent = start + 1 / tenant.weight
+    -- Before a usual job with the same start.
+    start = start - (USUAL_PRIORITY - priority) * 1e-6
+  end
+  tenant.active = tenant.active + 1
+  entries[#entries + 1] = start
+  entries[#entries + 1] = job
 end
 
-local function parse_member(member)
-  return string.match(member, '^(%d+)|(%d+)|([^|]*)|(.+)$')
+-- Puts jobs into `ready`; returns whether there were none before, in which case workers may be asleep.
+local function add_ready(entries)
+  if #entries == 0 then return false end
+  local slept = redis.call('EXISTS', READY) == 0
+  -- `unpack` takes some thousand values at most.
+  for first = 1, #entries, 2000 do
+    redis.call('ZADD', READY, unpack(entries, first, math.min(first + 1999, #entries)))
+  end
+  return slept
 end
-

@@ -3,31 +3,47 @@
 local lane_window, tenant_window = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- Places a tenant has in a full lane, so that others' backlogs cannot shut it out.
 local RESERVED = 20
+local vtime = tonumber(redis.call('GET', VTIME) or '0')
 local depth = redis.call('HLEN', JOBS)
-local results, added = {}, false
+
+local names = {}
+for i = 5, #ARGV, 6 do
+  if not touched[ARGV[i]] then
+    touched[ARGV[i]] = true
+    names[#names + 1] = ARGV[i]
+  end
+end
+load_tenants(names)
+
+local results, entries = {}, {}
 for i = 4, #ARGV, 6 do
-  local id, tenant, envelope = ARGV[i], ARGV[i + 1], ARGV[i + 5]
-  local queue = queue_of(tenant)
-  local waiting = redis.call('ZCARD', queue)
-  if redis.call('HEXISTS', JOBS, id) == 1 then
-    if redis.call('ZSCORE', queue, id) then
+  local name, priority, envelope = ARGV[i + 1], tonumber(ARGV[i + 4]), ARGV[i + 5]
+  local job, tenant = ARGV[i] .. name, touched[name]
+  local held = tenant.active + tenant.waiting
+  local full = held >= tenant_window or (depth >= lane_window and held >= RESERVED)
+  if full and redis.call('HEXISTS', JOBS, job) == 0 then
+    results[#results + 1] = 2
+  elseif full or redis.call('HSETNX', JOBS, job, envelope) == 0 then
+    if redis.call('ZSCORE', READY, job) or redis.call('ZSCORE', queue_of(name), job) then
       -- The later envelope knows more: the runs that failed meanwhile.
-      redis.call('HSET', JOBS, id, envelope)
+      redis.call('HSET', JOBS, job, envelope)
       results[#results + 1] = 0
     else
       results[#results + 1] = 1
     end
-  elseif waiting >= tenant_window or (depth >= lane_window and waiting >= RESERVED) then
-    results[#results + 1] = 2
   else
-    redis.call('HSET', JOBS, id, envelope)
-    redis.call('HSET', SHARES, tenant, ARGV[i + 2] .. ':' .. ARGV[i + 3])
-    redis.call('ZADD', queue, tonumber(ARGV[i + 4]) * 1e12 + redis.call('INCR', base .. ':seq'), id)
-    activate(tenant)
+    tenant.weight, tenant.cap = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+    if tenant.waiting == 0 and tenant.active < tenant.cap then
+      make_ready(tenant, job, priority, vtime, entries)
+    else
+      redis.call('ZADD', queue_of(name), priority * 1e12 + redis.call('INCR', base .. ':seq'), job)
+      tenant.waiting = tenant.waiting + 1
+    end
     depth = depth + 1
-    added = true
     results[#results + 1] = 0
   end
 end
-if added then redis.call('PUBLISH', ARGV[3], '') end
+local wake = add_ready(entries)
+save_tenants(vtime)
+if wake then redis.call('PUBLISH', ARGV[3], '') end
 return results

@@ -1,0 +1,144 @@
+//! Jobs per second through ledger and lane: insert, dispatch, run, guarded completion.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jobs::{
+    domain::{
+        ids::TenantId,
+        plan::{LimitOverrides, Plan, Share},
+        settings::Settings,
+        stripe::PriceList,
+    },
+    queue::{
+        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, RetryPolicy, Runtime,
+        Work, runner,
+    },
+    store::{Database, DatabaseConfig, Scope, StoreError, TenantTx, tenants},
+};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{RUNS, cost, lanes, median, no_engines, setting, worker};
+
+const JOBS: usize = 20_000;
+/// Transactions open at once, as in the pgbench run beside it.
+const CLIENTS: usize = 20;
+
+/// Finished without an effect, through the shared commit.
+#[derive(Serialize, Deserialize)]
+struct Unchanged {
+    tenant: TenantId,
+    n: usize,
+}
+
+impl Job for Unchanged {
+    type Scope = TenantTx;
+
+    const KIND: &'static str = "bench_no_op";
+    const LANE: Lane = Lane { slots: worker::SLOTS, priority: 5 };
+    const RETRY: RetryPolicy = RetryPolicy { attempts: 1, base: Duration::ZERO, cap: Duration::ZERO };
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn key(&self) -> String {
+        self.n.to_string()
+    }
+
+    fn subject(&self) -> Option<Uuid> {
+        None
+    }
+
+    async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
+        context.finish_unchanged().await
+    }
+
+    async fn give_up(_: &mut Completion<TenantTx>, _: &Envelope, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+pub async fn run() {
+    let config = DatabaseConfig { url: setting("DATABASE_URL"), max_connections: CLIENTS as u32 };
+    let database = Database::connect(&config).expect("a usable URL");
+    let tenant = tenant(&database).await;
+    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let before = cost::cpu_of("postgres");
+        rates.push(once(&database, tenant).await);
+        costs.push((cost::cpu_of("postgres") - before) * 1e6 / JOBS as f64);
+    }
+    println!(
+        "ledgered no-op, {JOBS} jobs, {CLIENTS} clients: median {:.0} jobs/s of {:?}; {:.0} µs of Postgres per job",
+        median(rates.clone()),
+        rates.iter().map(|rate| rate.round()).collect::<Vec<_>>(),
+        median(costs),
+    );
+}
+
+async fn once(database: &Database, tenant: TenantId) -> f64 {
+    let lanes = lanes();
+    let (dispatcher, _) = Dispatcher::start(lanes.clone());
+    let (group_commit, _) = GroupCommit::start(database.clone());
+    let runtime = Runtime {
+        database: database.clone(),
+        dispatcher: dispatcher.clone(),
+        group_commit,
+        engines: no_engines::engines(),
+        prices: Arc::new(PriceList { starter: Vec::new(), pro: Vec::new() }),
+        webhook_attempts: 1,
+    };
+    let (stop, ran) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+    let counted = stop.clone();
+    let working = worker::work(&lanes, Unchanged::KIND, stop, move |delivery| {
+        let (runtime, ran, stop) = (runtime.clone(), ran.clone(), counted.clone());
+        Box::pin(async move {
+            runner::run::<Unchanged>(delivery, runtime).await;
+            if ran.fetch_add(1, Ordering::Relaxed) + 1 == JOBS {
+                stop.cancel();
+            }
+        })
+    });
+    let started = Instant::now();
+    let next = AtomicUsize::new(0);
+    let client = async || {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= JOBS {
+                break;
+            }
+            let mut work = Work::<TenantTx>::begin(database, &dispatcher, Some(tenant), Plan::Pro.share(), None)
+                .await
+                .expect("begun");
+            work.enqueue(&Unchanged { tenant, n }).expect("added");
+            work.commit().await.expect("committed");
+        }
+    };
+    let accepting = futures::future::join_all((0..CLIENTS).map(|_| client()));
+    tokio::join!(working, accepting);
+    cost::per_second(JOBS as f64, started.elapsed())
+}
+
+async fn tenant(database: &Database) -> TenantId {
+    let tenant = tenants::NewTenant {
+        id: TenantId::generate(),
+        name: "Bench".into(),
+        plan: Plan::Pro,
+        limits: LimitOverrides::default(),
+        settings: Settings::default(),
+        callback_secret: String::new(),
+    };
+    let mut tx = database.system().await.expect("a migrated database");
+    tenants::insert(&mut tx, &tenant).await.expect("inserted");
+    tx.commit().await.expect("committed");
+    tenant.id
+}

@@ -1,0 +1,95 @@
+//! Engines for jobs that ask for none.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jobs::{
+    domain::ids::{DocumentId, TenantId},
+    ports::{
+        Chunk, Completion as Reply, DocumentReader, EmbedError, Embedder, Embedding, Engines, Hit, Index, IndexError,
+        LanguageModel, ModelError, Passage, Prompt, ReadError, SearchFilter, SendError, SignedRequest, WebhookReply,
+        WebhookSender,
+    },
+};
+use tokio::sync::mpsc;
+
+pub fn engines() -> Engines {
+    let none = Arc::new(NoEngine);
+    Engines { reader: none.clone(), embedder: none.clone(), index: none.clone(), model: none.clone(), webhooks: none }
+}
+
+struct NoEngine;
+
+const NONE: &str = "the bench has no engines";
+
+#[async_trait]
+impl DocumentReader for NoEngine {
+    async fn read(&self, _: Vec<u8>, _: &str) -> Result<Vec<Passage>, ReadError> {
+        unreachable!("{NONE}")
+    }
+}
+
+#[async_trait]
+impl Embedder for NoEngine {
+    fn model(&self) -> &str {
+        unreachable!("{NONE}")
+    }
+
+    fn dimension(&self) -> usize {
+        unreachable!("{NONE}")
+    }
+
+    async fn embed_query(&self, _: &str) -> Result<Embedding, EmbedError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn embed_documents(&self, _: Vec<String>) -> Result<Vec<Embedding>, EmbedError> {
+        unreachable!("{NONE}")
+    }
+}
+
+#[async_trait]
+impl Index for NoEngine {
+    async fn add(&self, _: TenantId, _: DocumentId, _: i32, _: Vec<Chunk>) -> Result<(), IndexError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn remove_below(&self, _: TenantId, _: DocumentId, _: i32) -> Result<u64, IndexError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn search_vector(
+        &self,
+        _: TenantId,
+        _: &Embedding,
+        _: &SearchFilter,
+        _: usize,
+    ) -> Result<Vec<Hit>, IndexError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn search_text(
+        &self,
+        _: TenantId,
+        _: &str,
+        _: &Embedding,
+        _: &SearchFilter,
+        _: usize,
+    ) -> Result<Vec<Hit>, IndexError> {
+        unreachable!("{NONE}")
+    }
+}
+
+#[async_trait]
+impl LanguageModel for NoEngine {
+    async fn complete(&self, _: Prompt, _: mpsc::Sender<String>) -> Result<Reply, ModelError> {
+        unreachable!("{NONE}")
+    }
+}
+
+#[async_trait]
+impl WebhookSender for NoEngine {
+    async fn send(&self, _: SignedRequest) -> Result<WebhookReply, SendError> {
+        unreachable!("{NONE}")
+    }
+}

@@ -1,0 +1,77 @@
+//! Completions that change nothing but the ledger share a commit.
+//!
+//! Most of what a commit costs is the same for one row as for fifty. A job with an effect commits it together with its
+//! completion, in a transaction of its tenant; one without hands its completion in here and waits. While one
+//! batch is being committed the next one gathers, so a lone job waits for nobody.
+
+use std::collections::HashSet;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::outcome::Failure;
+use crate::{
+    domain::ids::JobId,
+    store::{Database, StoreError, jobs as ledger},
+};
+
+/// Completions that wait at most; more wait for a place.
+const BUFFER: usize = 1_000;
+/// Completions of one commit at most.
+const BATCH: usize = 100;
+
+struct Pending {
+    completion: ledger::Completion,
+    told: oneshot::Sender<Result<bool, Failure>>,
+}
+
+/// Commits completions, many at a time.
+#[derive(Clone)]
+pub struct GroupCommit {
+    pending: mpsc::Sender<Pending>,
+}
+
+impl GroupCommit {
+    /// Starts the background task; it ends when every clone is gone and all is committed.
+    pub fn start(database: Database) -> (Self, JoinHandle<()>) {
+        let (pending, receiver) = mpsc::channel(BUFFER);
+        (Self { pending }, tokio::spawn(commit_batches(database, receiver)))
+    }
+
+    /// Moves a job to the history; returns false when its lease may not finish it any more.
+    pub(super) async fn complete(&self, completion: ledger::Completion) -> Result<bool, Failure> {
+        let (told, answer) = oneshot::channel();
+        let gone = |_| Failure::Outage("the process is going down".into());
+        self.pending.send(Pending { completion, told }).await.map_err(|_| gone(()))?;
+        answer.await.map_err(|_| gone(()))?
+    }
+}
+
+async fn commit_batches(database: Database, mut receiver: mpsc::Receiver<Pending>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while receiver.recv_many(&mut batch, BATCH).await > 0 {
+        let (mut completions, told): (Vec<_>, Vec<_>) =
+            batch.drain(..).map(|Pending { completion, told }| (completion, told)).unzip();
+        metrics::histogram!("metachat_group_commit_jobs").record(completions.len() as f64);
+        let ids: Vec<_> = completions.iter().map(|completion| completion.id).collect();
+        // Everybody locks rows in one order.
+        completions.sort_by_key(|completion| completion.id);
+        let committed = commit(&database, &completions).await;
+        for (id, told) in ids.into_iter().zip(told) {
+            let answer = match &committed {
+                Ok(moved) => Ok(moved.contains(&id)),
+                Err(error) if error.is_outage() => Err(Failure::Outage(error.to_string())),
+                Err(error) => Err(Failure::Retry(error.to_string())),
+            };
+            // A run that was cancelled meanwhile does not listen any more.
+            let _ = told.send(answer);
+        }
+    }
+}
+
+async fn commit(database: &Database, completions: &[ledger::Completion]) -> Result<HashSet<JobId>, StoreError> {
+    let mut connection = database.system_connection().await?;
+    Ok(ledger::complete_many(&mut connection, completions).await?.into_iter().collect())
+}
