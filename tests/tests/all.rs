@@ -1,6 +1,7 @@
 //! All integration tests in one binary: each that links LanceDB costs 400 MB and a long link.
 
 mod architecture;
+mod bad_jobs;
 mod dashboards;
 mod engines;
 mod http;
