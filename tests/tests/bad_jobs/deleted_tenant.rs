@@ -35,7 +35,8 @@ async fn the_jobs_of_a_deleted_tenant_vanish_without_a_trace() {
     for _ in 0..5 {
         client.submit(&Submission::new("Will anybody answer?")).await.unwrap();
     }
-    let upload = TextUpload { name: "a.md".into(), text: "Words.".into(), ..TextUpload::default() };
+    let (name, content_type, text) = ("a.md".into(), "text/markdown".into(), "Words.".into());
+    let upload = TextUpload { name, content_type, text, ..TextUpload::default() };
     client.upload_text(&upload).await.unwrap();
     delete(&stack, &waiting.id).await;
     stack.start_worker().await;

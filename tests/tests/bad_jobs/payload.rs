@@ -79,7 +79,8 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
         .execute(&owner)
         .await
         .unwrap();
-    let upload = TextUpload { name: "a.md".into(), text: "Words.".into(), ..TextUpload::default() };
+    let (name, content_type, text) = ("a.md".into(), "text/markdown".into(), "Words.".into());
+    let upload = TextUpload { name, content_type, text, ..TextUpload::default() };
     let document = client.upload_text(&upload).await.unwrap();
     sqlx::query("delete from jobs where kind = 'embed_document'").execute(&owner).await.unwrap();
     for (kind, subject) in [
