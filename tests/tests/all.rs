@@ -7,6 +7,7 @@ mod engines;
 mod http;
 mod lanes;
 mod ledger;
+mod model;
 mod pipeline;
 mod resilience;
 mod webhooks;
