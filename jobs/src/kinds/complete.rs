@@ -27,7 +27,7 @@ use crate::{
         price,
     },
     ports::{self, ModelError, Prompt},
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
     store::{
         Scope, StoreError, TenantTx,
         messages::{self, CompletionRecord},
@@ -115,8 +115,8 @@ impl Job for Complete {
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
-        turn::fail(burial, self.conversation, self.message, "completion_failed", "No answer could be written.").await
+    async fn give_up(burial: &mut Completion<TenantTx>, envelope: &Envelope, _: &str) -> Result<(), StoreError> {
+        turn::fail(burial, envelope.subject, "completion_failed", "No answer could be written.").await.map(drop)
     }
 }
 

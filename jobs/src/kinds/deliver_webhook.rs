@@ -14,11 +14,11 @@ use uuid::Uuid;
 use super::emit_event::emit;
 use crate::{
     domain::{
-        event::{Envelope, NewEvent},
+        event::{self, NewEvent},
         ids::{EndpointId, EventId, MessageId, TenantId},
     },
     ports::{SendError, SignedRequest, WebhookReply},
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
     store::{
         Scope, StoreError, TenantTx, events,
         webhooks::{self, Attempt},
@@ -113,8 +113,8 @@ impl Job for DeliverWebhook {
         })
     }
 
-    async fn give_up(&self, _: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
-        tracing::warn!(event = %self.event, cause, "event was not delivered");
+    async fn give_up(_: &mut Completion<TenantTx>, envelope: &Envelope, cause: &str) -> Result<(), StoreError> {
+        tracing::warn!(event = %envelope.payload["event"], cause, "event was not delivered");
         Ok(())
     }
 }
@@ -149,7 +149,7 @@ impl DeliverWebhook {
     }
 }
 
-fn request(event: &Envelope, receiver: &webhooks::Receiver) -> SignedRequest {
+fn request(event: &event::Envelope, receiver: &webhooks::Receiver) -> SignedRequest {
     SignedRequest {
         url: receiver.url.clone(),
         id: event.id.to_string(),

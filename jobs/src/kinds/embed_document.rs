@@ -21,7 +21,7 @@ use crate::{
         ids::{DocumentId, TenantId},
     },
     ports::{Chunk, Passage, ReadError},
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work},
     store::{
         Scope, StoreError, TenantTx,
         documents::{self, ToEmbed},
@@ -90,15 +90,17 @@ impl Job for EmbedDocument {
         self.switch(context, &document, chunks).await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
-        tracing::error!(document = %self.document, cause, "document could not be processed");
-        let reason = "The document could not be processed. Please try again later.";
-        if documents::mark_failed(burial.tx(), self.document, self.version, reason).await? {
-            let failed =
-                NewEvent::about_document(EventType::DocumentFailed, self.document, json!({ "reason": reason }));
-            emit(burial, failed).await?;
-        }
-        Ok(())
+    async fn give_up(burial: &mut Completion<TenantTx>, envelope: &Envelope, cause: &str) -> Result<(), StoreError> {
+        let Some(document) = envelope.subject.map(DocumentId::from_uuid) else { return Ok(()) };
+        tracing::error!(%document, cause, "document could not be processed");
+        let named = envelope.payload["version"].as_i64().and_then(|version| i32::try_from(version).ok());
+        // A payload that names no version was written for the newest, for all anybody can tell.
+        let version = match named {
+            Some(version) => Some(version),
+            None => documents::find(burial.tx(), document).await?.map(|found| found.version),
+        };
+        let Some(version) = version else { return Ok(()) };
+        mark_failed(burial, document, version, "The document could not be processed. Please try again later.").await
     }
 }
 
@@ -161,13 +163,23 @@ impl EmbedDocument {
 
     async fn fail(&self, context: &JobContext, reason: &str) -> Result<Done, Failure> {
         let mut done = context.finish::<TenantTx>().await?;
-        if documents::mark_failed(done.tx(), self.document, self.version, reason).await? {
-            let failed =
-                NewEvent::about_document(EventType::DocumentFailed, self.document, json!({ "reason": reason }));
-            emit(&mut done, failed).await?;
-        }
+        mark_failed(&mut done, self.document, self.version, reason).await?;
         done.commit().await
     }
+}
+
+/// Ends a version as failed, with its event; one that was overtaken is left alone.
+async fn mark_failed(
+    work: &mut Work<TenantTx>,
+    document: DocumentId,
+    version: i32,
+    reason: &str,
+) -> Result<(), StoreError> {
+    if documents::mark_failed(work.tx(), document, version, reason).await? {
+        let failed = NewEvent::about_document(EventType::DocumentFailed, document, json!({ "reason": reason }));
+        emit(work, failed).await?;
+    }
+    Ok(())
 }
 
 /// What the vector is made from: a passage makes more sense under its headings.

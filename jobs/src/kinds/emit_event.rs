@@ -16,7 +16,7 @@ use crate::{
         event::{EventType, NewEvent},
         ids::{EventId, TenantId},
     },
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy, Work},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work},
     store::{Scope, StoreError, TenantTx, events, webhooks},
 };
 
@@ -97,8 +97,8 @@ impl Job for EmitEvent {
         done.commit().await
     }
 
-    async fn give_up(&self, _: &mut Completion<TenantTx>, cause: &str) -> Result<(), StoreError> {
-        tracing::error!(event = %self.event, cause, "event was not carried on");
+    async fn give_up(_: &mut Completion<TenantTx>, envelope: &Envelope, cause: &str) -> Result<(), StoreError> {
+        tracing::error!(event = %envelope.payload["event"], cause, "event was not carried on");
         Ok(())
     }
 }

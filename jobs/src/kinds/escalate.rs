@@ -21,7 +21,7 @@ use crate::{
         ids::{ConversationId, EscalationId, MessageId, TenantId},
         message::Status,
     },
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
     store::{
         StoreError, TenantTx, conversations, escalations,
         messages::{self, End},
@@ -80,14 +80,8 @@ impl Job for Escalate {
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
-        turn::fail(
-            burial,
-            self.conversation,
-            self.message,
-            "escalation_failed",
-            "The conversation could not be handed over.",
-        )
-        .await
+    async fn give_up(burial: &mut Completion<TenantTx>, envelope: &Envelope, _: &str) -> Result<(), StoreError> {
+        let detail = "The conversation could not be handed over.";
+        turn::fail(burial, envelope.subject, "escalation_failed", detail).await.map(drop)
     }
 }

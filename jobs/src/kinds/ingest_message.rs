@@ -1,7 +1,8 @@
 //! Takes an accepted message into its conversation.
 //!
 //! - **What:** notes the message as ingested and gives it the turn when no earlier one waits or is being answered.
-//! - **Who enqueues it:** the route that accepts messages, in the transaction that stores the message.
+//! - **Who enqueues it:** the route that accepts messages, in the transaction that stores the message; again the
+//!   turns of a conversation in a human's hands, to end the next share of a long queue.
 //! - **Twice:** the second run finds its job finished and changes nothing.
 //! - **Gives up:** the message fails, and the conversation goes on with the next one.
 
@@ -18,7 +19,7 @@ use crate::{
         ids::{ConversationId, MessageId, TenantId},
         message::Status,
     },
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
     store::{StoreError, TenantTx, conversations, messages},
 };
 
@@ -62,15 +63,16 @@ impl Job for IngestMessage {
         if message.status != Status::Queued {
             return done.commit().await;
         }
-        messages::mark_ingested(done.tx(), self.message).await?;
-        let data = json!({ "text": message.text });
-        let received = NewEvent::about_message(EventType::MessageReceived, self.message, self.conversation, data);
-        emit(&mut done, received).await?;
+        if messages::mark_ingested(done.tx(), self.message).await? {
+            let data = json!({ "text": message.text });
+            let received = NewEvent::about_message(EventType::MessageReceived, self.message, self.conversation, data);
+            emit(&mut done, received).await?;
+        }
         turn::give_next(&mut done, &conversation).await?;
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
-        turn::fail(burial, self.conversation, self.message, "ingest_failed", "The message could not be taken in.").await
+    async fn give_up(burial: &mut Completion<TenantTx>, envelope: &Envelope, _: &str) -> Result<(), StoreError> {
+        turn::fail(burial, envelope.subject, "ingest_failed", "The message could not be taken in.").await.map(drop)
     }
 }

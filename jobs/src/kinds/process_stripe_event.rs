@@ -20,7 +20,7 @@ use crate::{
         plan::Plan,
         stripe::{Change, PriceList, StripeEvent},
     },
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
     store::{
         StoreError, SystemTx, stripe_events,
         tenants::{self, Subscription, SubscriptionUpdate},
@@ -88,9 +88,10 @@ impl Job for ProcessStripeEvent {
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<SystemTx>, cause: &str) -> Result<(), StoreError> {
-        let outcome = format!("failed: {cause}");
-        stripe_events::finish(burial.tx(), &self.event, None, &outcome).await
+    async fn give_up(burial: &mut Completion<SystemTx>, envelope: &Envelope, cause: &str) -> Result<(), StoreError> {
+        // A payload that names no event leaves that event without an outcome; the dead letter's key names it.
+        let Some(event) = envelope.payload["event"].as_str() else { return Ok(()) };
+        stripe_events::finish(burial.tx(), event, None, &format!("failed: {cause}")).await
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
         retrieval::{self, Source},
     },
     ports::{Hit, SearchFilter},
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
     store::{StoreError, TenantTx, documents, messages, searches},
 };
 
@@ -81,17 +81,17 @@ impl Job for Retrieve {
         }
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
-        match self.target {
-            Target::Message { message, conversation } => {
-                turn::fail(burial, conversation, message, "retrieval_failed", NOT_SEARCHED).await
-            }
-            Target::Search { search } => {
-                searches::finish(burial.tx(), search, &searches::Outcome::Failed(NOT_SEARCHED.to_owned())).await?;
-                burial.progress(search.uuid());
-                Ok(())
-            }
+    async fn give_up(burial: &mut Completion<TenantTx>, envelope: &Envelope, _: &str) -> Result<(), StoreError> {
+        if turn::fail(burial, envelope.subject, "retrieval_failed", NOT_SEARCHED).await? {
+            return Ok(());
         }
+        // No message has this id, or it has ended: if anything waits, it is a search.
+        if let Some(subject) = envelope.subject {
+            let failed = searches::Outcome::Failed(NOT_SEARCHED.to_owned());
+            searches::finish(burial.tx(), SearchId::from_uuid(subject), &failed).await?;
+            burial.progress(subject);
+        }
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         ids::{ConversationId, MessageId, TenantId},
         message::Status,
     },
-    queue::{Completion, Done, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
     store::{
         StoreError, TenantTx, conversations,
         messages::{self, End},
@@ -104,7 +104,7 @@ impl Job for ScoreConfidence {
         done.commit().await
     }
 
-    async fn give_up(&self, burial: &mut Completion<TenantTx>, _: &str) -> Result<(), StoreError> {
-        turn::fail(burial, self.conversation, self.message, "scoring_failed", "The answer could not be judged.").await
+    async fn give_up(burial: &mut Completion<TenantTx>, envelope: &Envelope, _: &str) -> Result<(), StoreError> {
+        turn::fail(burial, envelope.subject, "scoring_failed", "The answer could not be judged.").await.map(drop)
     }
 }

@@ -4,10 +4,12 @@
 //! so two messages never have it at once, and ending one gives it to the next in the same transaction.
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     emit_event::emit,
     escalate::Escalate,
+    ingest_message::IngestMessage,
     retrieve::{Retrieve, Target},
 };
 use crate::{
@@ -26,30 +28,54 @@ use crate::{
     },
 };
 
+/// Messages ended without an answer in one transaction at most; a conversation in a human's hands may hold any number.
+const SILENT_ENDS: usize = 50;
+
 /// Gives the turn to the oldest waiting message, unless one has it or that message is not ingested yet.
 pub(super) async fn give_next(work: &mut Work<TenantTx>, conversation: &Locked) -> Result<(), StoreError> {
     if conversation.active.is_some() {
         return Ok(());
     }
-    let Some((next, true)) = messages::next_queued(work.tx(), conversation.id).await? else {
+    if conversation.human {
+        return end_silently(work, conversation).await;
+    }
+    let Some(next) = messages::next_queued(work.tx(), conversation.id, 1).await?.pop() else {
         return Ok(());
     };
     let Some(message) = messages::find(work.tx(), next).await? else {
         return Ok(());
     };
     conversations::set_active(work.tx(), conversation.id, Some(next)).await?;
-    messages::begin_turn(work.tx(), next, conversation.epoch).await?;
-    announce(work, conversation.id, next, Status::Retrieving).await?;
+    begin(work, conversation, next).await?;
     let tenant = work.tx().tenant();
-    if conversation.human {
-        // The customer already talks to a person; the bot stays silent.
-        return end(work, conversation.id, next, End::of(Status::Escalated)).await.map(drop);
-    }
     if handoff::asks_for_human(&message.text) {
         let reason = Reason::CustomerRequest;
         return work.enqueue(&Escalate { tenant, conversation: conversation.id, message: next, reason });
     }
     work.enqueue(&Retrieve { tenant, target: Target::Message { message: next, conversation: conversation.id } })
+}
+
+/// Ends what waits in a conversation whose customer talks to a person already: the bot stays silent. The job of the
+/// first message beyond this transaction's share goes on with the others.
+async fn end_silently(work: &mut Work<TenantTx>, conversation: &Locked) -> Result<(), StoreError> {
+    let mut waiting = messages::next_queued(work.tx(), conversation.id, SILENT_ENDS + 1).await?;
+    let rest = waiting.split_off(SILENT_ENDS.min(waiting.len()));
+    for message in waiting {
+        begin(work, conversation, message).await?;
+        conclude(work, conversation.id, message, End::of(Status::Escalated)).await?;
+    }
+    match rest.first() {
+        Some(&message) => {
+            let tenant = work.tx().tenant();
+            work.enqueue(&IngestMessage { tenant, conversation: conversation.id, message })
+        }
+        None => Ok(()),
+    }
+}
+
+async fn begin(work: &mut Work<TenantTx>, conversation: &Locked, message: MessageId) -> Result<(), StoreError> {
+    messages::begin_turn(work.tx(), message, conversation.epoch).await?;
+    announce(work, conversation.id, message, Status::Retrieving).await
 }
 
 /// Tells the message's stream and whoever polls that it changed its status.
@@ -65,52 +91,62 @@ pub(super) async fn announce(
     Ok(())
 }
 
-/// Ends a message: its final state, the reply in the transcript, the event, the end of its stream, and the turn
-/// of the next message. A message that has ended already is left as it is; returns whether it was this call that ended it.
-///
-/// Boxed because ending one turn may, through a conversation in a human's hands, end the next one as well.
-pub(super) fn end<'a>(
-    work: &'a mut Work<TenantTx>,
+/// Ends a message as [`conclude`] does, and gives the turn to the next one. Returns whether it was this call that
+/// ended it.
+pub(super) async fn end(
+    work: &mut Work<TenantTx>,
     conversation: ConversationId,
     message: MessageId,
-    end: End<'a>,
-) -> futures::future::BoxFuture<'a, Result<bool, StoreError>> {
-    Box::pin(async move {
-        let Some(mut locked) = conversations::lock(work.tx(), conversation).await? else {
-            return Ok(false);
-        };
-        if !messages::finish(work.tx(), message, &end).await? {
-            return Ok(false);
-        }
-        let End { status, reply, confidence, error } = end;
-        work.count(metrics::counter!("metachat_messages_finished_total", "status" => status.as_str()));
-        let mut event = match status {
-            Status::Failed => Some(EventType::MessageFailed),
-            _ => None,
-        };
-        let mut data = json!({ "status": status, "confidence": confidence, "error": error });
-        if let Some(text) = reply
-            && let Some(seq) = conversations::next_seq(work.tx(), conversation).await?
-        {
-            let id = MessageId::generate();
-            messages::insert_reply(work.tx(), id, conversation, seq, message, text).await?;
-            event = Some(EventType::MessageSent);
-            data["reply_id"] = json!(id);
-            data["text"] = json!(text);
-        }
-        if let Some(event) = event {
-            emit(work, NewEvent::about_message(event, message, conversation, data)).await?;
-        }
-        let data = json!({ "status": status });
-        stream::append(work.tx(), conversation, message, StreamEvent::Done, &data).await?;
-        work.progress(message.uuid());
-        if locked.active == Some(message) {
-            conversations::set_active(work.tx(), conversation, None).await?;
-            locked.active = None;
-        }
-        give_next(work, &locked).await?;
-        Ok(true)
-    })
+    end: End<'_>,
+) -> Result<bool, StoreError> {
+    let Some(mut locked) = conversations::lock(work.tx(), conversation).await? else {
+        return Ok(false);
+    };
+    if !conclude(work, conversation, message, end).await? {
+        return Ok(false);
+    }
+    if locked.active == Some(message) {
+        conversations::set_active(work.tx(), conversation, None).await?;
+        locked.active = None;
+    }
+    give_next(work, &locked).await?;
+    Ok(true)
+}
+
+/// A message's final state, the reply in the transcript, the event, the end of its stream. A message that has ended
+/// already is left as it is.
+async fn conclude(
+    work: &mut Work<TenantTx>,
+    conversation: ConversationId,
+    message: MessageId,
+    end: End<'_>,
+) -> Result<bool, StoreError> {
+    if !messages::finish(work.tx(), message, &end).await? {
+        return Ok(false);
+    }
+    let End { status, reply, confidence, error } = end;
+    work.count(metrics::counter!("metachat_messages_finished_total", "status" => status.as_str()));
+    let mut event = match status {
+        Status::Failed => Some(EventType::MessageFailed),
+        _ => None,
+    };
+    let mut data = json!({ "status": status, "confidence": confidence, "error": error });
+    if let Some(text) = reply
+        && let Some(seq) = conversations::next_seq(work.tx(), conversation).await?
+    {
+        let id = MessageId::generate();
+        messages::insert_reply(work.tx(), id, conversation, seq, message, text).await?;
+        event = Some(EventType::MessageSent);
+        data["reply_id"] = json!(id);
+        data["text"] = json!(text);
+    }
+    if let Some(event) = event {
+        emit(work, NewEvent::about_message(event, message, conversation, data)).await?;
+    }
+    let data = json!({ "status": status });
+    stream::append(work.tx(), conversation, message, StreamEvent::Done, &data).await?;
+    work.progress(message.uuid());
+    Ok(true)
 }
 
 /// Ends a message at its owner's wish, in whatever state it is; a job that works on it finishes without effect.
@@ -123,14 +159,16 @@ pub async fn cancel(
     end(work, conversation, message, End::of(Status::Cancelled)).await
 }
 
-/// Ends a message whose job gave up. `detail` is for the tenant; the cause stays with the dead letter.
+/// Ends the message whose job gave up, `subject` being the job's. `detail` is for the tenant; the cause stays with
+/// the dead letter. Returns false when there is no such message or it has ended.
 pub(super) async fn fail(
     work: &mut Work<TenantTx>,
-    conversation: ConversationId,
-    message: MessageId,
+    subject: Option<Uuid>,
     code: &str,
     detail: &str,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    let Some(message) = subject.map(MessageId::from_uuid) else { return Ok(false) };
+    let Some(found) = messages::find(work.tx(), message).await? else { return Ok(false) };
     let error = Failure { code: code.to_owned(), detail: detail.to_owned() };
-    end(work, conversation, message, End { error: Some(&error), ..End::of(Status::Failed) }).await.map(drop)
+    end(work, found.conversation, message, End { error: Some(&error), ..End::of(Status::Failed) }).await
 }

@@ -1,8 +1,8 @@
 //! A job on the wire.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
@@ -12,6 +12,11 @@ use crate::{
     },
     store::jobs::{JobRow, NewJob},
 };
+
+/// Largest payload of a job, in bytes of JSON.
+pub(super) const MAX_PAYLOAD: usize = 256 * 1024;
+/// In a lane, stands for a payload beyond that, which only a row written by other means can have; holds its size.
+const OVERSIZED: &str = "$oversized_bytes";
 
 /// What a lane carries: enough to run the job without asking the ledger.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,8 +55,13 @@ impl Envelope {
         }
     }
 
-    /// A row that no lane was known to hold.
-    pub fn relayed(row: JobRow) -> Self {
+    /// A row that no lane was known to hold. An oversized payload stays behind: the worker that finds it missing
+    /// buries the job, with everything that giving up means to its kind.
+    pub fn relayed(mut row: JobRow) -> Self {
+        let size = row.payload.to_string().len();
+        if size > MAX_PAYLOAD {
+            row.payload = json!({ OVERSIZED: size });
+        }
         Self {
             id: row.id,
             tenant: row.tenant,
@@ -64,5 +74,13 @@ impl Envelope {
             due_at: row.run_at,
             traceparent: row.traceparent,
         }
+    }
+
+    /// The payload as its kind reads it, or why it cannot be read.
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, String> {
+        if let Some(size) = self.payload.get(OVERSIZED) {
+            return Err(format!("a payload of {size} bytes, at most {MAX_PAYLOAD} are taken"));
+        }
+        T::deserialize(&self.payload).map_err(|error| format!("undecodable payload: {error}"))
     }
 }

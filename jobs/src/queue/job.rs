@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     context::{Completion, JobContext},
+    envelope::Envelope,
     outcome::{Done, Failure},
 };
 use crate::{
@@ -40,10 +41,11 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Does the work and commits its effect through [`JobContext::finish`].
     fn run(&self, context: &JobContext) -> impl Future<Output = Result<Done, Failure>> + Send;
 
-    /// Adds what giving up means to the transaction that moves the job to the dead letters.
+    /// Adds what giving up means to the transaction that moves the job to the dead letters. Told by the envelope, not
+    /// by `self`: the payload may be what could not be read, and what waits for the job must end all the same.
     fn give_up(
-        &self,
         burial: &mut Completion<Self::Scope>,
+        envelope: &Envelope,
         cause: &str,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

@@ -81,12 +81,12 @@ async fn run_leased<J: Job>(envelope: Envelope, crashes: u32, lease: &Lease, run
     metrics::histogram!("metachat_job_run_seconds", "kind" => J::KIND).record(started.elapsed().as_secs_f64());
     match outcome {
         Ok(()) => count::<J>("done"),
-        Err((_, Failure::Stale)) => count::<J>("stale"),
-        Err((_, Failure::Outage(cause))) => {
+        Err(Failure::Stale) => count::<J>("stale"),
+        Err(Failure::Outage(cause)) => {
             tracing::warn!(cause, "the store is out of reach, the run does not count");
             return None;
         }
-        Err((job, failure)) => settle_failure(&context, job, failure).await?,
+        Err(failure) => settle_failure::<J>(&context, failure).await?,
     }
     Some(())
 }
@@ -123,25 +123,23 @@ async fn still_ours(context: &mut JobContext, crashes: u32) -> Option<bool> {
 }
 
 /// One run: decodes the payload, bounds the time, catches a panic.
-async fn attempt<J: Job>(context: &JobContext, crashes: u32) -> Result<(), (Option<J>, Failure)> {
-    let job: J = serde_json::from_value(context.envelope.payload.clone())
-        .map_err(|error| (None, Failure::Abandon(format!("undecodable payload: {error}"))))?;
+async fn attempt<J: Job>(context: &JobContext, crashes: u32) -> Result<(), Failure> {
+    let job: J = context.envelope.decode().map_err(Failure::Abandon)?;
     if crashes >= MAX_CRASHES {
         let cause = format!("{crashes} workers were lost while they ran it");
-        return Err((Some(job), Failure::Abandon(cause)));
+        return Err(Failure::Abandon(cause));
     }
     if context.attempt() > J::RETRY.attempts {
         let cause = format!("{} of {} runs failed; the last worker was lost", context.attempt() - 1, J::RETRY.attempts);
-        return Err((Some(job), Failure::Abandon(cause)));
+        return Err(Failure::Abandon(cause));
     }
     let run = AssertUnwindSafe(job.run(context)).catch_unwind();
-    let failure = match tokio::time::timeout(J::TIMEOUT, run).await {
-        Ok(Ok(Ok(_done))) => return Ok(()),
-        Ok(Ok(Err(failure))) => failure,
-        Ok(Err(panic)) => Failure::Retry(format!("panicked: {}", panic_message(&*panic))),
-        Err(_) => Failure::Retry(format!("did not finish within {:?}", J::TIMEOUT)),
-    };
-    Err((Some(job), failure))
+    match tokio::time::timeout(J::TIMEOUT, run).await {
+        Ok(Ok(Ok(_done))) => Ok(()),
+        Ok(Ok(Err(failure))) => Err(failure),
+        Ok(Err(panic)) => Err(Failure::Retry(format!("panicked: {}", panic_message(&*panic)))),
+        Err(_) => Err(Failure::Retry(format!("did not finish within {:?}", J::TIMEOUT))),
+    }
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -153,7 +151,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 /// Puts the job off or buries it.
-async fn settle_failure<J: Job>(context: &JobContext, job: Option<J>, failure: Failure) -> Option<()> {
+async fn settle_failure<J: Job>(context: &JobContext, failure: Failure) -> Option<()> {
     // Postgres text holds no NUL; a cause may quote anything.
     let cause = failure.to_string().replace('\0', "");
     let spent = context.attempt() >= J::RETRY.attempts;
@@ -164,7 +162,7 @@ async fn settle_failure<J: Job>(context: &JobContext, job: Option<J>, failure: F
     };
     let Some(delay) = delay else {
         tracing::error!(cause, "job gave up");
-        noted(|| bury(context, job.as_ref(), &cause).boxed()).await?;
+        noted(|| bury::<J>(context, &cause).boxed()).await?;
         count::<J>("dead");
         return Some(());
     };
@@ -181,16 +179,25 @@ async fn put_off(context: &JobContext, delay: Duration, cause: &str) -> Result<(
     tx.commit().await
 }
 
-async fn bury<J: Job>(context: &JobContext, job: Option<&J>, cause: &str) -> Result<(), StoreError> {
-    let Some(job) = job else {
-        let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
-        ledger::bury(tx.connection(), context.envelope.id, context.token, cause).await?;
-        return tx.commit().await;
+/// Moves the job to the dead letters together with what giving up means to its kind. Where that itself fails, the job
+/// goes alone: left in the ledger it would come back for ever.
+async fn bury<J: Job>(context: &JobContext, cause: &str) -> Result<(), StoreError> {
+    let error = match bury_with_meaning::<J>(context, cause).await {
+        Err(error) if !error.is_outage() => error,
+        ended => return ended,
     };
+    let cause = format!("{cause}; what waits for it was not told: {error}");
+    tracing::error!(cause, "job buried alone");
+    let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
+    ledger::bury(tx.connection(), context.envelope.id, context.token, &cause).await?;
+    tx.commit().await
+}
+
+async fn bury_with_meaning<J: Job>(context: &JobContext, cause: &str) -> Result<(), StoreError> {
     let Some(mut burial) = context.bury::<J::Scope>(cause).await? else {
         return Ok(());
     };
-    job.give_up(&mut burial, cause).await?;
+    J::give_up(&mut burial, &context.envelope, cause).await?;
     burial.commit_burial().await
 }
 

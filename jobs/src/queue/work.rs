@@ -6,7 +6,11 @@ use chrono::Utc;
 use metrics::Counter;
 use uuid::Uuid;
 
-use super::{dispatch::Dispatcher, envelope::Envelope, job::Job};
+use super::{
+    dispatch::Dispatcher,
+    envelope::{Envelope, MAX_PAYLOAD},
+    job::Job,
+};
 use crate::{
     domain::{
         ids::{JobId, TenantId},
@@ -14,9 +18,6 @@ use crate::{
     },
     store::{Database, Scope, StoreError, jobs as ledger, jobs::NewJob},
 };
-
-/// Largest payload of a job, in bytes of JSON.
-const MAX_PAYLOAD: usize = 256 * 1024;
 
 /// Effects and follow-up jobs that commit once, together, and are dispatched after that.
 pub struct Work<S: Scope> {
@@ -54,7 +55,7 @@ impl<S: Scope> Work<S> {
         &mut self.tx
     }
 
-    /// Adds a job that is due when the transaction commits.
+    /// Adds a job that is due when the transaction commits. Fails with [`StoreError::PayloadTooLarge`].
     pub fn enqueue<J: Job>(&mut self, job: &J) -> Result<(), StoreError> {
         self.enqueue_in(job, Duration::ZERO)
     }
@@ -64,7 +65,7 @@ impl<S: Scope> Work<S> {
         let payload = serde_json::to_value(job)?;
         let size = payload.to_string().len();
         if size > MAX_PAYLOAD {
-            return Err(StoreError::Unreadable { column: "jobs.payload", value: format!("{size} bytes") });
+            return Err(StoreError::PayloadTooLarge { kind: J::KIND, size, limit: MAX_PAYLOAD });
         }
         self.jobs.push(NewJob {
             id: JobId::generate(),

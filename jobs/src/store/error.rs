@@ -9,6 +9,9 @@ pub enum StoreError {
     /// A stored value that this version cannot read.
     #[error("unreadable value in {column}: {value}")]
     Unreadable { column: &'static str, value: String },
+    /// A job's payload that is not taken into the ledger; sizes in bytes of JSON.
+    #[error("the payload of a job of kind {kind} has {size} bytes, at most {limit} are taken")]
+    PayloadTooLarge { kind: &'static str, size: usize, limit: usize },
     /// A tenant-owned operation was asked for without a tenant.
     #[error("a tenant is required")]
     TenantMissing,

@@ -141,31 +141,34 @@ pub async fn history(
         .collect()
 }
 
-/// Notes that a message was ingested; from now on it may be given the turn.
-pub async fn mark_ingested(tx: &mut TenantTx, id: MessageId) -> Result<(), StoreError> {
-    sqlx::query!(
-        "update messages set ingested_at = clock_timestamp() where id = $1 and created_at = $2",
+/// Notes that a message was ingested; from now on it may be given the turn. Returns false when it was before.
+pub async fn mark_ingested(tx: &mut TenantTx, id: MessageId) -> Result<bool, StoreError> {
+    let noted = sqlx::query!(
+        "update messages set ingested_at = clock_timestamp()
+         where id = $1 and created_at = $2 and ingested_at is null",
         id.uuid(),
         id.created_at(),
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    Ok(noted.rows_affected() == 1)
 }
 
-/// The oldest message of a conversation that waits for its turn, and whether it was ingested.
+/// The oldest messages of a conversation that wait for their turn, up to the first that is not ingested yet.
 pub async fn next_queued(
     tx: &mut TenantTx,
     conversation: ConversationId,
-) -> Result<Option<(MessageId, bool)>, StoreError> {
-    let row = sqlx::query!(
+    limit: usize,
+) -> Result<Vec<MessageId>, StoreError> {
+    let rows = sqlx::query!(
         r#"select id, ingested_at is not null as "ingested!" from messages
-           where conversation_id = $1 and status = 'queued' order by seq limit 1"#,
+           where conversation_id = $1 and status = 'queued' order by seq limit $2"#,
         conversation.uuid(),
+        limit as i64,
     )
-    .fetch_optional(tx.connection())
+    .fetch_all(tx.connection())
     .await?;
-    Ok(row.map(|row| (MessageId::from_uuid(row.id), row.ingested)))
+    Ok(rows.into_iter().take_while(|row| row.ingested).map(|row| MessageId::from_uuid(row.id)).collect())
 }
 
 /// Begins a message's turn under the conversation's epoch of this moment.

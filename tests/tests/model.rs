@@ -1,0 +1,5 @@
+//! The state machine of a job, by two layers: every reachable state of an abstract machine, and random sequences through
+//! the real ledger, relay and lane.
+
+mod installation;
+mod sequences;
