@@ -11,7 +11,7 @@ use std::{
 use jobs::{
     domain::{
         ids::TenantId,
-        plan::{LimitOverrides, Plan, Share},
+        plan::{LimitOverrides, Plan},
         settings::Settings,
         stripe::PriceList,
     },
