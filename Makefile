@@ -1,5 +1,5 @@
 # Every command does its own set-up; the work is in scripts/. Variables: WORKERS, API_PORT, WORKER_PORT, PG_PORT, REDIS_PORT.
-.PHONY: help demo up down test lint
+.PHONY: help demo up down test lint bench
 .NOTPARALLEL:
 
 help:
@@ -8,9 +8,13 @@ help:
 	@echo 'make down           stop what make up or make test started'
 	@echo 'make test           run every test'
 	@echo 'make lint           rustfmt, clippy, shellcheck'
+	@echo 'make bench          what the queue carries, with BullMQ and pgbench beside it'
 
 demo up down lint:
 	@scripts/$@
 
 test:
 	@scripts/test $(ARGS)
+
+bench:
+	@scripts/bench $(ARGS)
