@@ -20,6 +20,7 @@ pub mod lanes;
 pub mod outcome;
 pub mod relay;
 pub mod runner;
+pub mod schedule;
 pub mod signals;
 pub mod work;
 
@@ -29,4 +30,5 @@ pub use envelope::Envelope;
 pub use job::{Job, Lane, RetryPolicy};
 pub use lanes::{Lanes, LanesConfig};
 pub use outcome::{Done, Failure};
+pub use schedule::{Periodic, Schedule};
 pub use work::Work;

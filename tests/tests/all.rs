@@ -2,6 +2,7 @@
 
 mod architecture;
 mod dashboards;
+mod dead_letters;
 mod engines;
 mod http;
 mod lanes;

@@ -17,6 +17,8 @@ use crate::{
 
 /// Largest payload of a job, in bytes of JSON.
 const MAX_PAYLOAD: usize = 256 * 1024;
+/// Delay of a job that nobody pushes but the relay, which leaves one without a delay to its enqueuer for some seconds.
+pub(super) const RELAY_SOON: Duration = Duration::from_millis(1);
 
 /// Effects and follow-up jobs that commit once, together, and are dispatched after that.
 pub struct Work<S: Scope> {
@@ -61,22 +63,7 @@ impl<S: Scope> Work<S> {
 
     /// Adds a job that is due some time after the transaction commits.
     pub fn enqueue_in<J: Job>(&mut self, job: &J, delay: Duration) -> Result<(), StoreError> {
-        let payload = serde_json::to_value(job)?;
-        let size = payload.to_string().len();
-        if size > MAX_PAYLOAD {
-            return Err(StoreError::Unreadable { column: "jobs.payload", value: format!("{size} bytes") });
-        }
-        self.jobs.push(NewJob {
-            id: JobId::generate(),
-            tenant: job.tenant(),
-            kind: J::KIND,
-            key: job.key(),
-            payload,
-            subject: job.subject(),
-            priority: J::LANE.priority,
-            delay,
-            traceparent: self.traceparent.clone(),
-        });
+        self.jobs.push(row(job, delay, self.traceparent.clone())?);
         Ok(())
     }
 
@@ -112,4 +99,30 @@ impl<S: Scope> Work<S> {
         }
         Ok(())
     }
+}
+
+/// Adds a job to a transaction that has no lanes at hand: the relay pushes it within its tick.
+pub async fn leave_to_relay<J: Job>(tx: &mut impl Scope, job: &J) -> Result<(), StoreError> {
+    ledger::insert(tx.connection(), &[row(job, RELAY_SOON, None)?]).await?;
+    Ok(())
+}
+
+/// The job as it is written.
+pub(super) fn row<J: Job>(job: &J, delay: Duration, traceparent: Option<String>) -> Result<NewJob, StoreError> {
+    let payload = serde_json::to_value(job)?;
+    let size = payload.to_string().len();
+    if size > MAX_PAYLOAD {
+        return Err(StoreError::Unreadable { column: "jobs.payload", value: format!("{size} bytes") });
+    }
+    Ok(NewJob {
+        id: JobId::generate(),
+        tenant: job.tenant(),
+        kind: J::KIND,
+        key: job.key(),
+        payload,
+        subject: job.subject(),
+        priority: J::LANE.priority,
+        delay,
+        traceparent,
+    })
 }
