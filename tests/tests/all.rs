@@ -9,4 +9,5 @@ mod lanes;
 mod ledger;
 mod pipeline;
 mod resilience;
+mod schedules;
 mod webhooks;

@@ -49,7 +49,7 @@ impl Schedule {
     }
 }
 
-/// Makes the table say what the code says: a new schedule is due at once, a changed one within its new period.
+/// Makes the table say what the code says: a new schedule is due at once, a changed one when its next period begins.
 /// A schedule that the code does not know stays, idle: a newer version may have written it.
 pub async fn register(database: &Database, schedules: &[Schedule]) -> Result<(), StoreError> {
     let mut tx = SystemTx::begin(database, None).await?;

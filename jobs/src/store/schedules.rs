@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 
 use super::StoreError;
 
-/// Adds a schedule, due at once; one that exists gets the new period and keeps its place.
+/// Adds a schedule, due at once; one whose period has changed is due when the next of the new periods begins, so that
+/// none is taken that lies before the last one.
 pub async fn register(
     connection: &mut PgConnection,
     name: &str,
@@ -18,7 +19,7 @@ pub async fn register(
         "insert into schedules as s (name, every, phase, next_at)
          values ($1, make_interval(secs => $2), make_interval(secs => $3), now())
          on conflict (name) do update set every = excluded.every, phase = excluded.phase,
-           next_at = least(s.next_at, now() + excluded.every)
+           next_at = date_bin(excluded.every, now(), 'epoch'::timestamptz + excluded.phase) + excluded.every
          where (s.every, s.phase) <> (excluded.every, excluded.phase)",
         name,
         every.as_secs_f64(),
