@@ -33,7 +33,7 @@ RUN apt-get update \
 ENV RUST_LOG=info LOG_FORMAT=json
 
 FROM base AS api
-COPY --from=build /src/target/release/metachat-api /usr/local/bin/
+COPY --from=build /src/target/release/metachat-api /src/target/release/metachat /usr/local/bin/
 ENV API_BIND=0.0.0.0:8080
 EXPOSE 8080
 USER metachat

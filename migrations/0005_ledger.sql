@@ -80,6 +80,39 @@ create table dead_jobs (
   created_at timestamptz not null,
   died_at timestamptz not null default now()
 );
-create index dead_jobs_tenant_idx on dead_jobs (tenant_id, id desc);
-create index dead_jobs_kind_idx on dead_jobs (kind, died_at);
+-- Every list and every walk goes along died_at, from a position on.
+create index dead_jobs_died_idx on dead_jobs (died_at, id);
+create index dead_jobs_kind_idx on dead_jobs (kind, died_at, id);
+create index dead_jobs_tenant_idx on dead_jobs (tenant_id, died_at, id);
+create index dead_jobs_tenant_kind_idx on dead_jobs (tenant_id, kind, died_at, id);
 call isolate_tenant('dead_jobs');
+
+-- Replays of many dead jobs, each walked by one job at a time. tenant_id is null for all tenants' and the platform's.
+create table dead_job_replays (
+  id uuid primary key,
+  tenant_id uuid references tenants on delete cascade,
+  kind text,
+  cause_contains text,
+  died_after timestamptz,
+  died_before timestamptz,
+  rate_per_second integer not null,
+  state text not null default 'running',
+  matched integer not null,
+  replayed integer not null default 0,
+  -- Left dead: the same work was queued already.
+  skipped integer not null default 0,
+  -- How far the walk has come.
+  walked_at timestamptz not null default 'epoch',
+  walked_id uuid not null default '00000000-0000-0000-0000-000000000000',
+  -- Jobs that died later are left alone, so one that dies again is not replayed again.
+  started_at timestamptz not null default now(),
+  finished_at timestamptz,
+  constraint dead_job_replays_rate_bounded check (rate_per_second between 1 and 1000),
+  constraint dead_job_replays_state_known check (state in ('running', 'finished', 'cancelled', 'failed'))
+);
+-- Keeps the rate: one walk per tenant, and one of the operator's.
+create unique index dead_job_replays_one_running
+  on dead_job_replays (coalesce(tenant_id, '00000000-0000-0000-0000-000000000000')) where state = 'running';
+create index dead_job_replays_tenant_idx on dead_job_replays (tenant_id);
+create index dead_job_replays_finished_idx on dead_job_replays (finished_at) where finished_at is not null;
+call isolate_tenant('dead_job_replays');

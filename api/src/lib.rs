@@ -3,6 +3,7 @@
 //! A request becomes rows and jobs in one transaction, and is acknowledged after it committed. What needs an engine
 //! is a job; routes only compose functions of `jobs::store`. `router.rs` lists every route on one page.
 
+pub mod cli;
 pub mod config;
 pub mod migrate;
 pub mod openapi;

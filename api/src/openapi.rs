@@ -30,7 +30,7 @@ pub const ADMIN_KEY: &str = "admin_key";
         (name = "conversations", description = "Transcripts."),
         (name = "search", description = "Retrieval without an answer."),
         (name = "events", description = "What happened, and who is told."),
-        (name = "jobs", description = "Work that gave up, and how to run it again."),
+        (name = "jobs", description = "Work that gave up: run again or discarded."),
         (name = "billing", description = "Usage and Stripe."),
         (name = "operations", description = "Probes and metrics."),
     )

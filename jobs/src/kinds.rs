@@ -6,13 +6,16 @@ pub mod embed_document;
 pub mod emit_event;
 pub mod escalate;
 pub mod ingest_message;
+pub mod maintain_partitions;
 pub mod process_stripe_event;
+pub mod purge_expired;
+pub mod replay_dead_jobs;
 pub mod retrieve;
 pub mod score_confidence;
 
 pub mod turn;
 
-use crate::queue::Job;
+use crate::queue::{Job, Schedule};
 
 /// Something done for every kind.
 pub trait Visitor {
@@ -30,6 +33,14 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<emit_event::EmitEvent>();
     visitor.visit::<deliver_webhook::DeliverWebhook>();
     visitor.visit::<process_stripe_event::ProcessStripeEvent>();
+    visitor.visit::<replay_dead_jobs::ReplayDeadJobs>();
+    visitor.visit::<maintain_partitions::MaintainPartitions>();
+    visitor.visit::<purge_expired::PurgeExpired>();
+}
+
+/// The kinds that run once per period. This is the one list.
+pub fn schedules() -> [Schedule; 2] {
+    [Schedule::of::<maintain_partitions::MaintainPartitions>(), Schedule::of::<purge_expired::PurgeExpired>()]
 }
 
 /// The wire names of all kinds.

@@ -21,6 +21,7 @@ pub mod lanes;
 pub mod outcome;
 pub mod relay;
 pub mod runner;
+pub mod schedule;
 pub mod signals;
 pub mod work;
 
@@ -31,4 +32,5 @@ pub use group_commit::GroupCommit;
 pub use job::{Job, Lane, RetryPolicy};
 pub use lanes::{Lanes, LanesConfig};
 pub use outcome::{Done, Failure};
+pub use schedule::{Periodic, Schedule};
 pub use work::Work;

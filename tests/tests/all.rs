@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_jobs;
 mod dashboards;
+mod dead_letters;
 mod engines;
 mod http;
 mod lanes;
@@ -10,4 +11,5 @@ mod ledger;
 mod model;
 mod pipeline;
 mod resilience;
+mod schedules;
 mod webhooks;

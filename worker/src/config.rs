@@ -68,6 +68,9 @@ pub struct ProcessArgs {
     /// Tries to deliver one event to one receiver.
     #[arg(long, env = "WEBHOOK_RETRY_MAX_ATTEMPTS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub webhook_retry_max_attempts: u32,
+    /// Days that the history of finished jobs, which timelines are made from, is kept.
+    #[arg(long, env = "JOB_HISTORY_RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub job_history_retention_days: u32,
 }
 
 #[derive(Debug, Clone, clap::Args)]

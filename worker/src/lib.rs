@@ -1,10 +1,11 @@
-//! How work gets done: the engines behind the ports, the lanes' workers, the relay, probes and drain.
+//! How work gets done: the engines behind the ports, the lanes' workers, the relay, the scheduler, probes and drain.
 
 pub mod config;
 pub mod engines;
 mod lanes;
 mod probes;
 mod relay;
+mod scheduler;
 mod service;
 
 pub use config::WorkerConfig;

@@ -1,4 +1,5 @@
-//! The relay: one process at a time pushes what no lane holds, and reports what the lanes hold.
+//! The relay: one process at a time pushes what no lane holds, lets the scheduler have its turns, and reports what the
+//! lanes hold.
 
 use std::time::Duration;
 
@@ -17,9 +18,11 @@ use jobs::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::scheduler;
+
 /// Between two looks at the ledger: bounds how late a delayed job starts.
 const TICK: Duration = Duration::from_millis(200);
-/// Between two looks for lanes that lost their data, and two reports of the gauges.
+/// Between two looks for lanes that lost their data, which are the scheduler's turns too, and two reports of the gauges.
 const CHECK: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_secs(5);
 /// Longest time one step may take before the leader steps down: a session that is half-open answers never.
@@ -71,10 +74,12 @@ async fn lead(
     let mut check_at = Instant::now();
     let mut report_at = Instant::now();
     let mut overflow = None;
+    within(scheduler::register(database)).await?;
     while !stop.is_cancelled() {
         within(candidate.confirm()).await?;
         if Instant::now() >= check_at {
             check_at = Instant::now() + CHECK;
+            scheduler::turn(database).await;
             let rebuilt = relay::rebuild_lost(database, lanes, &kinds).await?;
             if rebuilt > 0 {
                 tracing::warn!(jobs = rebuilt, "lanes had lost their data and were rebuilt from the ledger");
@@ -90,6 +95,7 @@ async fn lead(
         if Instant::now() >= report_at {
             report_at = Instant::now() + REPORT;
             within(report(database, lanes, &kinds)).await?;
+            within(scheduler::report(database)).await?;
         }
         pause(stop, TICK).await;
     }
@@ -99,6 +105,7 @@ async fn lead(
 /// Clears what only the leader reports: another process reports it from now on.
 fn step_down() {
     metrics::gauge!("metachat_relay_leader").set(0.0);
+    scheduler::step_down();
     for kind in kinds::names() {
         metrics::gauge!("metachat_lane_jobs", "kind" => kind).set(0.0);
         metrics::gauge!("metachat_lane_in_flight", "kind" => kind).set(0.0);

@@ -63,6 +63,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         engines,
         prices: Arc::new(config.billing.clone().into()),
         webhook_attempts: config.process.webhook_retry_max_attempts,
+        history_days: config.process.job_history_retention_days,
     };
     let workshop = Workshop {
         lanes,

@@ -13,6 +13,9 @@ impl From<StoreError> for Problem {
         match &error {
             StoreError::Constraint(name) => match name.as_str() {
                 "jobs_kind_key_unique" => Self::new(Kind::AlreadyQueued),
+                "dead_job_replays_one_running" => Self::new(Kind::LimitReached)
+                    .detail("A replay is running: wait until it has finished, or cancel it.")
+                    .with("limit", 1),
                 // Erased between the look-up and the write.
                 "messages_conversation_fk" | "message_stream_conversation_fk" => Self::not_found("conversation"),
                 _ => Self::new(Kind::Internal).cause(error),

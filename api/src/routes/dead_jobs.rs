@@ -1,23 +1,31 @@
-//! Jobs that gave up, and their replay.
+//! Jobs that gave up: looked at, run again, discarded.
 
-use axum::{Json, extract::State, http::StatusCode};
+pub mod replays;
+
+mod filter;
+
+use axum::{Json as Body, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::ids::JobId,
-    kinds::{self, embed_document::EmbedDocument},
-    queue::{Envelope, Job},
-    store::{Scope, StoreError, TenantTx, dead_jobs, documents},
+    kinds::replay_dead_jobs::{self, Single},
+    store::{Scope, dead_jobs},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use self::filter::Selection;
 use crate::{
-    extract::{Caller, PathId, Query},
+    extract::{Caller, Json, PathId, Query},
     page::{List, Page},
-    problem::{Document, Problem},
+    problem::{Document, Fields, Kind, Problem},
     state::AppState,
 };
+
+/// Jobs that one request discards at most, and those of one transaction.
+const MAX_DISCARDED: u64 = 10_000;
+const DISCARD_BATCH: i64 = 1_000;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeadJob {
@@ -34,6 +42,9 @@ pub struct DeadJob {
     /// What the last run failed on.
     #[schema(example = "answered 404")]
     cause: String,
+    /// The trace of the request that it came from (W3C Trace Context).
+    #[schema(example = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+    traceparent: Option<String>,
     created_at: DateTime<Utc>,
     died_at: DateTime<Utc>,
 }
@@ -47,6 +58,7 @@ impl From<dead_jobs::DeadJob> for DeadJob {
             payload: stored.payload,
             attempts: stored.attempt,
             cause: stored.cause,
+            traceparent: stored.traceparent,
             created_at: stored.created_at,
             died_at: stored.died_at,
         }
@@ -63,9 +75,16 @@ pub struct Parameters {
     /// Only jobs of this kind.
     #[param(example = "deliver_webhook")]
     kind: Option<String>,
+    /// Only jobs with this text in their cause.
+    #[param(example = "answered 404")]
+    cause_contains: Option<String>,
+    /// Only jobs that died at this time or later.
+    died_after: Option<DateTime<Utc>>,
+    /// Only jobs that died before this time.
+    died_before: Option<DateTime<Utc>>,
 }
 
-/// Lists the tenant's dead jobs, newest first.
+/// Lists the tenant's dead jobs, the latest death first.
 #[utoipa::path(
     get, path = "/v1/jobs/dead", tag = "jobs", operation_id = "list_dead_jobs",
     params(Parameters),
@@ -74,17 +93,18 @@ pub struct Parameters {
 pub async fn list(
     caller: Caller,
     State(state): State<AppState>,
-    Query(Parameters { limit, cursor, kind }): Query<Parameters>,
-) -> Result<Json<List<DeadJob>>, Problem> {
+    Query(parameters): Query<Parameters>,
+) -> Result<Body<List<DeadJob>>, Problem> {
+    let Parameters { limit, cursor, kind, cause_contains, died_after, died_before } = parameters;
     let page = Page::parse("dead-jobs", limit, cursor.as_deref())?;
-    let kind = match kind {
-        Some(name) => Some(known(&name).ok_or_else(|| Problem::field("kind", "is not a kind of job"))?),
-        None => None,
-    };
+    let mut fields = Fields::default();
+    let selection = Selection { kind, cause_contains, died_after, died_before, all: None };
+    let filter = selection.filter(caller.id, &mut fields);
+    fields.finish()?;
     let mut tx = state.read(caller.id).await?;
-    let rows = dead_jobs::list(&mut tx, kind, page.after, page.rows()).await?;
+    let rows = dead_jobs::list(tx.connection(), &filter, page.after, page.rows()).await?;
     tx.commit().await?;
-    Ok(Json(page.list(rows, |job| job.id)))
+    Ok(Body(page.list(rows, |job| job.position())))
 }
 
 /// Reads a dead job.
@@ -97,11 +117,11 @@ pub async fn read(
     caller: Caller,
     State(state): State<AppState>,
     PathId(id): PathId<JobId>,
-) -> Result<Json<DeadJob>, Problem> {
+) -> Result<Body<DeadJob>, Problem> {
     let mut tx = state.read(caller.id).await?;
-    let job = dead_jobs::find(&mut tx, id).await?;
+    let job = dead_jobs::find(tx.connection(), id).await?;
     tx.commit().await?;
-    job.map(|job| Json(job.into())).ok_or_else(|| Problem::not_found("dead job"))
+    job.map(|job| Body(job.into())).ok_or_else(|| Problem::not_found("dead job"))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -132,27 +152,71 @@ pub async fn replay(
     caller: Caller,
     State(state): State<AppState>,
     PathId(id): PathId<JobId>,
-) -> Result<(StatusCode, Json<Replayed>), Problem> {
+) -> Result<(StatusCode, Body<Replayed>), Problem> {
     let mut tx = state.read(caller.id).await?;
-    let job = dead_jobs::replay(&mut tx, id).await?.ok_or_else(|| Problem::not_found("dead job"))?;
-    if job.kind == EmbedDocument::KIND {
-        reopen(&mut tx, &job.payload).await?;
-    }
+    let kind = match replay_dead_jobs::single(&mut tx, id).await? {
+        Single::Queued(kind) => kind,
+        Single::AlreadyQueued => return Err(Problem::new(Kind::AlreadyQueued)),
+        Single::Missing => return Err(Problem::not_found("dead job")),
+    };
     tx.commit().await?;
-    let replayed = Replayed { id, kind: job.kind.clone(), status: "queued" };
-    // A kind this version does not know is left to the relay, which says so.
-    if let Some(kind) = known(&job.kind) {
-        state.dispatcher.dispatch(kind, Envelope::relayed(job));
+    Ok((StatusCode::ACCEPTED, Body(Replayed { id, kind, status: "queued" })))
+}
+
+/// Deletes a dead job for good: it cannot be replayed any more.
+#[utoipa::path(
+    delete, path = "/v1/jobs/dead/{id}", tag = "jobs", operation_id = "discard_dead_job",
+    params(("id" = String, Path, example = "job_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    responses((status = 204, description = "Deleted."))
+)]
+pub async fn discard(
+    caller: Caller,
+    State(state): State<AppState>,
+    PathId(id): PathId<JobId>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = state.read(caller.id).await?;
+    let discarded = dead_jobs::discard(tx.connection(), id).await?;
+    tx.commit().await?;
+    match discarded {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found("dead job")),
     }
-    Ok((StatusCode::ACCEPTED, Json(replayed)))
 }
 
-/// Takes back that the document failed.
-async fn reopen(tx: &mut TenantTx, payload: &Value) -> Result<(), StoreError> {
-    let EmbedDocument { document, version, .. } = EmbedDocument::deserialize(payload)?;
-    documents::mark_pending(tx, document, version).await
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiscardedJobs)]
+pub struct Discarded {
+    /// How many were deleted.
+    discarded: u64,
+    /// 10 000 were deleted, the most of one request, and there may be others: send it again.
+    more: bool,
 }
 
-fn known(kind: &str) -> Option<&'static str> {
-    kinds::names().into_iter().find(|name| *name == kind)
+/// Deletes the dead jobs of a filter for good, the earliest deaths first.
+#[utoipa::path(
+    post, path = "/v1/jobs/dead/discard", tag = "jobs", operation_id = "discard_dead_jobs",
+    request_body = Selection,
+    responses((status = 200, description = "How many were deleted.", body = Discarded))
+)]
+pub async fn discard_matching(
+    caller: Caller,
+    State(state): State<AppState>,
+    Json(selection): Json<Selection>,
+) -> Result<Body<Discarded>, Problem> {
+    let mut fields = Fields::default();
+    selection.must_choose(&mut fields);
+    let filter = selection.filter(caller.id, &mut fields);
+    fields.finish()?;
+    let until = Utc::now();
+    let mut discarded = 0;
+    while discarded < MAX_DISCARDED {
+        let mut tx = state.read(caller.id).await?;
+        let deleted = dead_jobs::discard_some(tx.connection(), &filter, until, DISCARD_BATCH).await?;
+        tx.commit().await?;
+        discarded += deleted;
+        if deleted < DISCARD_BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(Body(Discarded { discarded, more: discarded >= MAX_DISCARDED }))
 }

@@ -96,6 +96,7 @@ async fn once(database: &Database, tenant: TenantId) -> f64 {
         engines: no_engines::engines(),
         prices: Arc::new(PriceList { starter: Vec::new(), pro: Vec::new() }),
         webhook_attempts: 1,
+        history_days: 30,
     };
     let (stop, ran) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let counted = stop.clone();

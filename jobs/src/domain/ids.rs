@@ -103,6 +103,7 @@ id!(/** A webhook endpoint. */ EndpointId, "whe");
 id!(/** A hand-over to a human. */ EscalationId, "esc");
 id!(/** A search made through the API. */ SearchId, "srch");
 id!(/** A job in the ledger. */ JobId, "job");
+id!(/** A replay of many dead jobs. */ ReplayId, "rpl");
 
 #[cfg(test)]
 mod tests {

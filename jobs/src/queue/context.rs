@@ -30,6 +30,8 @@ pub struct Runtime {
     pub prices: Arc<PriceList>,
     /// Runs of a webhook delivery in total.
     pub webhook_attempts: u32,
+    /// How long the history of finished jobs is kept.
+    pub history_days: u32,
 }
 
 /// One run of one job.

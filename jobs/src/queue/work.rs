@@ -19,6 +19,9 @@ use crate::{
     store::{Database, Scope, StoreError, jobs as ledger, jobs::NewJob},
 };
 
+/// Delay of a job that nobody pushes but the relay, which leaves one without a delay to its enqueuer for some seconds.
+pub(super) const RELAY_SOON: Duration = Duration::from_millis(1);
+
 /// Effects and follow-up jobs that commit once, together, and are dispatched after that.
 pub struct Work<S: Scope> {
     tx: S,
@@ -62,22 +65,7 @@ impl<S: Scope> Work<S> {
 
     /// Adds a job that is due some time after the transaction commits.
     pub fn enqueue_in<J: Job>(&mut self, job: &J, delay: Duration) -> Result<(), StoreError> {
-        let payload = serde_json::to_value(job)?;
-        let size = payload.to_string().len();
-        if size > MAX_PAYLOAD {
-            return Err(StoreError::PayloadTooLarge { kind: J::KIND, size, limit: MAX_PAYLOAD });
-        }
-        self.jobs.push(NewJob {
-            id: JobId::generate(),
-            tenant: job.tenant(),
-            kind: J::KIND,
-            key: job.key(),
-            payload,
-            subject: job.subject(),
-            priority: J::LANE.priority,
-            delay,
-            traceparent: self.traceparent.clone(),
-        });
+        self.jobs.push(row(job, delay, self.traceparent.clone())?);
         Ok(())
     }
 
@@ -113,4 +101,30 @@ impl<S: Scope> Work<S> {
         }
         Ok(())
     }
+}
+
+/// Adds a job to a transaction that has no lanes at hand: the relay pushes it within its tick.
+pub async fn leave_to_relay<J: Job>(tx: &mut impl Scope, job: &J) -> Result<(), StoreError> {
+    ledger::insert(tx.connection(), &[row(job, RELAY_SOON, None)?]).await?;
+    Ok(())
+}
+
+/// The job as it is written.
+pub(super) fn row<J: Job>(job: &J, delay: Duration, traceparent: Option<String>) -> Result<NewJob, StoreError> {
+    let payload = serde_json::to_value(job)?;
+    let size = payload.to_string().len();
+    if size > MAX_PAYLOAD {
+        return Err(StoreError::PayloadTooLarge { kind: J::KIND, size, limit: MAX_PAYLOAD });
+    }
+    Ok(NewJob {
+        id: JobId::generate(),
+        tenant: job.tenant(),
+        kind: J::KIND,
+        key: job.key(),
+        payload,
+        subject: job.subject(),
+        priority: J::LANE.priority,
+        delay,
+        traceparent,
+    })
 }

@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Scope, StoreError, TenantTx};
-use crate::domain::{document::Status, ids::DocumentId};
+use crate::domain::{
+    document::Status,
+    ids::{DocumentId, TenantId},
+};
 
 #[derive(Debug, Clone)]
 pub struct NewDocument<'a> {
@@ -104,15 +108,24 @@ pub async fn original(tx: &mut TenantTx, id: DocumentId, version: i32) -> Result
     .await?)
 }
 
-/// Has a failed version tried again; one that is not failed is left as it is.
-pub async fn mark_pending(tx: &mut TenantTx, id: DocumentId, version: i32) -> Result<(), StoreError> {
+/// Has failed versions tried again; those that are not failed are left as they are.
+pub async fn mark_pending(
+    connection: &mut PgConnection,
+    versions: &[(TenantId, DocumentId, i32)],
+) -> Result<(), StoreError> {
+    let tenants: Vec<_> = versions.iter().map(|(tenant, ..)| tenant.uuid()).collect();
+    let documents: Vec<_> = versions.iter().map(|(_, document, _)| document.uuid()).collect();
+    let numbers: Vec<_> = versions.iter().map(|(.., version)| *version).collect();
     sqlx::query!(
-        "update documents set status = 'pending', reason = null, updated_at = now()
-         where id = $1 and version = $2 and status = 'failed'",
-        id.uuid(),
-        version,
+        "update documents d set status = 'pending', reason = null, updated_at = now()
+         from unnest($1::uuid[], $2::uuid[], $3::integer[]) as failed(tenant_id, id, version)
+         where d.tenant_id = failed.tenant_id and d.id = failed.id and d.version = failed.version
+           and d.status = 'failed'",
+        &tenants,
+        &documents,
+        &numbers,
     )
-    .execute(tx.connection())
+    .execute(connection)
     .await?;
     Ok(())
 }

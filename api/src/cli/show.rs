@@ -1,0 +1,187 @@
+//! What the commands print: tables for people, JSON for programs.
+
+use std::{io::Write, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{Table, presets::NOTHING};
+use jobs::{
+    domain::ids::{JobId, TenantId},
+    store::{
+        dead_jobs::DeadJob,
+        job_counts::{Counts, MOST},
+        replays::Replay,
+    },
+};
+use serde_json::{Value, json};
+
+/// Characters of a cause in a list; `show` has it in full.
+const CAUSE_CHARS: usize = 60;
+
+pub(super) fn dead_jobs(jobs: &[DeadJob], next_cursor: Option<&str>, as_json: bool) {
+    if as_json {
+        let data: Vec<_> = jobs.iter().map(json_of).collect();
+        return print_json(&json!({ "data": data, "next_cursor": next_cursor }));
+    }
+    let mut table = table(&["JOB", "TENANT", "KIND", "ATTEMPTS", "DIED", "CAUSE"]);
+    for job in jobs {
+        let cause = clean(&job.cause);
+        let short: String = cause.chars().take(CAUSE_CHARS).collect();
+        let cause = if short.len() < cause.len() { format!("{short}…") } else { short };
+        table.add_row([
+            job.id.to_string(),
+            owner(job.tenant),
+            clean(&job.kind),
+            job.attempt.to_string(),
+            time(job.died_at),
+            cause,
+        ]);
+    }
+    print(&table.to_string());
+    if let Some(cursor) = next_cursor {
+        print(&format!("\nThere are more: add --cursor {cursor}"));
+    }
+}
+
+pub(super) fn dead_job(job: &DeadJob, as_json: bool) {
+    if as_json {
+        return print_json(&json_of(job));
+    }
+    let payload = serde_json::to_string_pretty(&job.payload).expect("JSON that was read can be written");
+    let subject = job.subject.map_or_else(|| "-".to_owned(), |subject| subject.to_string());
+    print_fields(&[
+        ("job", job.id.to_string()),
+        ("tenant", owner(job.tenant)),
+        ("kind", clean(&job.kind)),
+        ("key", clean(&job.key)),
+        ("subject", subject),
+        ("attempts", job.attempt.to_string()),
+        ("created", time(job.created_at)),
+        ("died", time(job.died_at)),
+        ("trace", job.traceparent.as_deref().map_or_else(|| "-".to_owned(), clean)),
+        ("cause", clean(&job.cause)),
+        ("payload", payload),
+    ]);
+}
+
+pub(super) fn replay(replay: &Replay, as_json: bool) {
+    if as_json {
+        return print_json(&json!({
+            "id": replay.id,
+            "tenant": replay.filter.tenant,
+            "state": replay.state.as_str(),
+            "rate_per_second": replay.rate_per_second,
+            "matched": replay.matched,
+            "replayed": replay.replayed,
+            "skipped": replay.skipped,
+            "remaining": replay.remaining(),
+            "started_at": replay.started_at,
+            "finished_at": replay.finished_at,
+        }));
+    }
+    print_fields(&[
+        ("replay", replay.id.to_string()),
+        ("state", replay.state.as_str().to_owned()),
+        ("rate", format!("{} a second", replay.rate_per_second)),
+        ("matched", replay.matched.to_string()),
+        ("replayed", replay.replayed.to_string()),
+        ("skipped", format!("{} (the same work is queued already)", replay.skipped)),
+        ("remaining", replay.remaining().to_string()),
+        ("started", time(replay.started_at)),
+        ("finished", replay.finished_at.map_or_else(|| "-".to_owned(), time)),
+    ]);
+}
+
+pub(super) fn queued(id: JobId, kind: &str, as_json: bool) {
+    match as_json {
+        true => print_json(&json!({ "id": id, "kind": kind, "status": "queued" })),
+        false => print(&format!("{id} ({}) is queued", clean(kind))),
+    }
+}
+
+pub(super) fn discarded(count: u64, as_json: bool) {
+    match as_json {
+        true => print_json(&json!({ "discarded": count })),
+        false => print(&format!("{count} discarded")),
+    }
+}
+
+pub(super) fn counts(counts: &[Counts], as_json: bool) {
+    if as_json {
+        let data = counts.iter().map(|counts| {
+            json!({
+                "kind": counts.kind,
+                "unfinished": counts.unfinished,
+                "due": counts.due,
+                "parked": counts.parked,
+                "oldest_age_seconds": counts.oldest_age_seconds,
+                "dead": counts.dead,
+            })
+        });
+        return print_json(&json!({ "data": data.collect::<Vec<_>>(), "counted_up_to": MOST }));
+    }
+    let mut table = table(&["KIND", "UNFINISHED", "DUE", "PARKED", "OLDEST", "DEAD"]);
+    let count = |count: i64| if count == MOST { format!("{MOST}+") } else { count.to_string() };
+    for of in counts {
+        let oldest = Duration::from_secs_f64(of.oldest_age_seconds.max(0.0).trunc());
+        table.add_row([
+            clean(&of.kind),
+            count(of.unfinished),
+            count(of.due),
+            count(of.parked),
+            format!("{oldest:?}"),
+            count(of.dead),
+        ]);
+    }
+    print(&table.to_string());
+}
+
+fn json_of(job: &DeadJob) -> Value {
+    json!({
+        "id": job.id,
+        "tenant": job.tenant,
+        "kind": job.kind,
+        "key": job.key,
+        "payload": job.payload,
+        "subject": job.subject,
+        "attempts": job.attempt,
+        "cause": job.cause,
+        "traceparent": job.traceparent,
+        "created_at": job.created_at,
+        "died_at": job.died_at,
+    })
+}
+
+fn owner(tenant: Option<TenantId>) -> String {
+    tenant.map_or_else(|| "(platform)".to_owned(), |tenant| tenant.to_string())
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A text of others on one line, without the control characters that would steer a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header.to_vec());
+    table
+}
+
+fn print_fields(fields: &[(&str, String)]) {
+    let lines: Vec<_> = fields.iter().map(|(name, value)| format!("{name:<10} {value}")).collect();
+    print(&lines.join("\n"));
+}
+
+fn print_json(value: &Value) {
+    print(&format!("{value:#}"));
+}
+
+/// Ends quietly when nobody reads on, as in `metachat jobs list | head`.
+fn print(text: &str) {
+    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
