@@ -4,7 +4,10 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use jobs::{
     domain::{egress::EgressPolicy, ids::TenantId},
-    queue::{Dispatcher, Lanes, Work, signals::Progress},
+    queue::{
+        Dispatcher, Lanes, Work,
+        signals::{Announcements, Topic},
+    },
     store::{Database, Scope, StoreError, TenantTx, tenants::Tenant},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -37,7 +40,7 @@ pub struct Shared {
     pub database: Database,
     pub lanes: Lanes,
     pub dispatcher: Dispatcher,
-    pub progress: Progress,
+    pub announcements: Announcements,
     pub keys: Keys,
     /// SHA-256 of the admin key.
     pub admin_hash: [u8; 32],
@@ -54,20 +57,20 @@ pub struct Shared {
 /// The state's background tasks.
 pub struct Tasks {
     dispatcher: JoinHandle<()>,
-    progress: JoinHandle<()>,
+    announcements: JoinHandle<()>,
 }
 
 impl AppState {
     /// Prepares the shared parts; connections are opened when first needed.
     pub fn start(config: &Config, database: Database, lanes: Lanes, metrics: PrometheusHandle) -> (Self, Tasks) {
         let (dispatcher, pushing) = Dispatcher::start(lanes.clone());
-        let (progress, listening) = Progress::start(&lanes);
+        let (announcements, listening) = Announcements::start(&lanes, Topic::Progress);
         let state = Self(Arc::new(Shared {
             keys: Keys::new(database.clone()),
             database,
             lanes,
             dispatcher,
-            progress,
+            announcements,
             admin_hash: config.admin_hash,
             stripe_secrets: config.stripe_secrets.clone(),
             egress: config.egress.clone(),
@@ -76,7 +79,7 @@ impl AppState {
             waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
         }));
-        (state, Tasks { dispatcher: pushing, progress: listening })
+        (state, Tasks { dispatcher: pushing, announcements: listening })
     }
 }
 
@@ -106,7 +109,7 @@ impl Shared {
 impl Tasks {
     /// Waits until what was committed is pushed, at most `limit`; the relay makes up for the rest.
     pub async fn flush(self, limit: Duration) {
-        self.progress.abort();
+        self.announcements.abort();
         if tokio::time::timeout(limit, self.dispatcher).await.is_err() {
             tracing::warn!("not all committed jobs were pushed in time; the relay will");
         }

@@ -29,14 +29,14 @@ pub struct Waiter<'a> {
 
 impl<'a> Waiter<'a> {
     pub fn new(state: &'a AppState, subject: Uuid, wait: Duration) -> Self {
-        Self { state, deadline: Instant::now() + wait, signals: state.progress.listen(subject) }
+        Self { state, deadline: Instant::now() + wait, signals: state.announcements.listen(subject) }
     }
 
     /// Waits until the subject may have moved on; returns false when the time is up or the process drains.
     pub async fn moved_on(&mut self) -> bool {
         let moved = async {
             tokio::select! {
-                () = self.signals.moved_on(FALLBACK) => true,
+                () = self.signals.told(FALLBACK) => true,
                 () = self.state.draining.cancelled() => false,
             }
         };

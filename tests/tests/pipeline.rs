@@ -301,3 +301,29 @@ async fn a_cancelled_message_is_never_answered_and_the_conversation_goes_on() {
     assert_eq!(stack.database.count(after_the_end).await, 0, "nothing follows the end of a stream");
     stack.finish().await;
 }
+
+#[tokio::test]
+async fn a_cancelled_message_stops_its_model() {
+    // The model thinks for a minute before its first word.
+    let slow = Config { latency: Duration::from_secs(60), ..Config::default() };
+    let model = FakeModel::start(slow).await.unwrap();
+    let stack = Stack::builder().env("LLM_BASE_URL", model.base_url()).env("LLM_API_KEY", "sk").start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let accepted =
+        client.submit(&Submission::new("How many days do I have to return a jacket?")).await.unwrap().message;
+    eventually("the model is asked", LIMIT, async || (!model.requests().is_empty()).then_some(())).await;
+    client.call(Method::POST, &format!("/v1/messages/{}/cancel", accepted.id), None).await.unwrap();
+    let running = "select count(*) from jobs where kind = 'complete'";
+    eventually("the completion is over", Duration::from_secs(5), async || {
+        (stack.database.count(running).await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(
+        stack
+            .database
+            .count("select count(*) from job_history where kind = 'complete' and outcome = 'cancelled'")
+            .await,
+        1
+    );
+    stack.finish().await;
+}

@@ -80,9 +80,9 @@ async fn lead(
         if Instant::now() >= check_at {
             check_at = Instant::now() + CHECK;
             scheduler::turn(database).await;
-            let rebuilt = relay::rebuild_lost(database, lanes, &kinds).await?;
+            let rebuilt = within(relay::rebuild_lost(database, lanes, &kinds)).await?;
             if rebuilt > 0 {
-                tracing::warn!(jobs = rebuilt, "lanes had lost their data and were rebuilt from the ledger");
+                tracing::warn!(jobs = rebuilt, "lanes had lost their data and are filled again from the ledger");
             }
         }
         for _ in 0..PASSES {
@@ -105,6 +105,7 @@ async fn lead(
 /// Clears what only the leader reports: another process reports it from now on.
 fn step_down() {
     metrics::gauge!("metachat_relay_leader").set(0.0);
+    metrics::gauge!("metachat_relay_lag_seconds").set(0.0);
     scheduler::step_down();
     for kind in kinds::names() {
         metrics::gauge!("metachat_lane_jobs", "kind" => kind).set(0.0);
@@ -124,6 +125,7 @@ async fn report(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> R
         metrics::gauge!("metachat_lane_in_flight", "kind" => *kind).set(stats.in_flight as f64);
         metrics::gauge!("metachat_jobs_oldest_age_seconds", "kind" => *kind).set(age);
     }
+    metrics::gauge!("metachat_relay_lag_seconds").set(ledger::lag_seconds(tx.connection()).await?);
     tx.commit().await.map_err(StoreError::into)
 }
 

@@ -11,7 +11,10 @@ use std::{
 use anyhow::Context;
 use jobs::{
     kinds,
-    queue::{Dispatcher, GroupCommit, Lanes, Runtime, signals::WakeUps},
+    queue::{
+        Dispatcher, GroupCommit, Lanes, Runtime,
+        signals::{Announcements, Topic, WakeUps},
+    },
     store::Database,
 };
 use tokio::{
@@ -54,11 +57,13 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let abandon = CancellationToken::new();
     let (dispatcher, dispatching) = Dispatcher::start(lanes.clone());
     let (group_commit, _) = GroupCommit::start(database.clone());
+    let (cancellations, hearing) = Announcements::start(&lanes, Topic::Cancelled);
     let (wake_ups, listening) = WakeUps::start(&lanes, &kinds::names());
     let relaying = tokio::spawn(relay::run(database.clone(), lanes.clone(), stop.clone()));
     let runtime = Runtime {
         database: database.clone(),
         dispatcher: dispatcher.clone(),
+        cancellations,
         group_commit,
         engines,
         prices: Arc::new(config.billing.clone().into()),
@@ -105,6 +110,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     }
     relaying.abort();
     listening.abort();
+    hearing.abort();
     drop(dispatcher);
     if tokio::time::timeout(FLUSH_TIMEOUT, dispatching).await.is_err() {
         tracing::warn!("some pushes were left to the relay");

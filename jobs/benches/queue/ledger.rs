@@ -17,7 +17,7 @@ use jobs::{
     },
     queue::{
         Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, RetryPolicy, Runtime,
-        Work, runner,
+        Work, runner, signals::Announcements,
     },
     store::{Database, DatabaseConfig, Scope, StoreError, TenantTx, tenants},
 };
@@ -92,6 +92,7 @@ async fn once(database: &Database, tenant: TenantId) -> f64 {
     let runtime = Runtime {
         database: database.clone(),
         dispatcher: dispatcher.clone(),
+        cancellations: Announcements::default(),
         group_commit,
         engines: no_engines::engines(),
         prices: Arc::new(PriceList { starter: Vec::new(), pro: Vec::new() }),

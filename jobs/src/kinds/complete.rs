@@ -27,7 +27,7 @@ use crate::{
         price,
     },
     ports::{self, ModelError, Prompt},
-    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
     store::{
         Scope, StoreError, TenantTx,
         messages::{self, CompletionRecord},
@@ -40,6 +40,8 @@ use crate::{
 const DELTA_BUFFER: usize = 256;
 /// Pieces are written together at this pace, not one by one.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// How often a completion asks whether it is still wanted, should nobody tell.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Complete {
@@ -133,7 +135,11 @@ impl Complete {
         let started = Instant::now();
         let model = context.engines().model.complete(prompt, sender).map_err(Interrupted::by_model);
         let logged = self.log(context, receiver, live);
-        match tokio::try_join!(model, logged) {
+        let ended = tokio::select! {
+            ended = async { tokio::try_join!(model, logged) } => ended,
+            () = self.no_longer_wanted(context) => Err(Interrupted::Ended),
+        };
+        match ended {
             Ok((mut completion, ())) => {
                 metrics::histogram!("metachat_completion_seconds").record(started.elapsed().as_secs_f64());
                 // Postgres text holds no NUL.
@@ -143,6 +149,25 @@ impl Complete {
             Err(Interrupted::Ended) => Ok(None),
             Err(Interrupted::Failed(failure)) => Err(failure),
         }
+    }
+
+    /// Returns when the message has ended, most likely because its owner cancelled it: the model need not go on.
+    async fn no_longer_wanted(&self, context: &JobContext) {
+        let mut cancelled = context.runtime.cancellations.listen(self.message.uuid());
+        loop {
+            cancelled.told(LOOK_AGAIN).await;
+            // A look that fails decides nothing; the completion finds out for itself.
+            if let Ok(false) = self.is_wanted(context).await {
+                return;
+            }
+        }
+    }
+
+    async fn is_wanted(&self, context: &JobContext) -> Result<bool, StoreError> {
+        let mut tx = context.tenant_tx().await?;
+        let found = messages::find(&mut tx, self.message).await?;
+        tx.commit().await?;
+        Ok(found.is_some_and(|found| found.status == Status::Completing))
     }
 
     async fn log(
@@ -170,7 +195,7 @@ impl Complete {
         if !stream::append_delta(work.tx(), self.conversation, self.message, text).await? {
             return Err(Interrupted::Ended);
         }
-        work.progress(self.message.uuid());
+        work.tell(Topic::Progress, self.message.uuid());
         Ok(work.commit().await?)
     }
 }

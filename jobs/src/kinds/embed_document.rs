@@ -21,7 +21,7 @@ use crate::{
         ids::{DocumentId, TenantId},
     },
     ports::{Chunk, Passage, ReadError},
-    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work, signals::Topic},
     store::{
         Scope, StoreError, TenantTx,
         documents::{self, ToEmbed},
@@ -143,7 +143,7 @@ impl EmbedDocument {
             let data = json!({ "name": document.name, "version": self.version, "chunks": chunks });
             emit(&mut done, NewEvent::about_document(EventType::DocumentIndexed, self.document, data)).await?;
         }
-        done.progress(self.document.uuid());
+        done.tell(Topic::Progress, self.document.uuid());
         let done = done.commit().await?;
         // Searches do not return these any more; whatever stays now goes with the next version. Overtaken by a newer
         // version or a removal, this one's own chunks go too.

@@ -23,7 +23,7 @@ use crate::{
         retrieval::{self, Source},
     },
     ports::{Hit, SearchFilter},
-    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
+    queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
     store::{StoreError, TenantTx, documents, messages, searches},
 };
 
@@ -89,7 +89,7 @@ impl Job for Retrieve {
         if let Some(subject) = envelope.subject {
             let failed = searches::Outcome::Failed(NOT_SEARCHED.to_owned());
             searches::finish(burial.tx(), SearchId::from_uuid(subject), &failed).await?;
-            burial.progress(subject);
+            burial.tell(Topic::Progress, subject);
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Retrieve {
         let mut done = context.finish::<TenantTx>().await?;
         let results = serde_json::to_value(sources).map_err(StoreError::from)?;
         searches::finish(done.tx(), search, &searches::Outcome::Found(results)).await?;
-        done.progress(search.uuid());
+        done.tell(Topic::Progress, search.uuid());
         done.commit().await
     }
 

@@ -19,7 +19,7 @@ use crate::{
         ids::{ConversationId, MessageId},
         message::{Failure, Status},
     },
-    queue::Work,
+    queue::{Work, signals::Topic},
     store::{
         StoreError, TenantTx,
         conversations::{self, Locked},
@@ -87,7 +87,7 @@ pub(super) async fn announce(
 ) -> Result<(), StoreError> {
     let data = json!({ "status": status });
     stream::append(work.tx(), conversation, message, StreamEvent::Status, &data).await?;
-    work.progress(message.uuid());
+    work.tell(Topic::Progress, message.uuid());
     Ok(())
 }
 
@@ -145,7 +145,7 @@ async fn conclude(
     }
     let data = json!({ "status": status });
     stream::append(work.tx(), conversation, message, StreamEvent::Done, &data).await?;
-    work.progress(message.uuid());
+    work.tell(Topic::Progress, message.uuid());
     Ok(true)
 }
 
@@ -156,6 +156,7 @@ pub async fn cancel(
     conversation: ConversationId,
     message: MessageId,
 ) -> Result<bool, StoreError> {
+    work.tell(Topic::Cancelled, message.uuid());
     end(work, conversation, message, End::of(Status::Cancelled)).await
 }
 

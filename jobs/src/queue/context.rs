@@ -12,6 +12,7 @@ use super::{
     envelope::Envelope,
     group_commit::GroupCommit,
     outcome::{Done, Failure},
+    signals::Announcements,
     work::Work,
 };
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
 pub struct Runtime {
     pub database: Database,
     pub dispatcher: Dispatcher,
+    /// Of [`signals::Topic::Cancelled`](super::signals::Topic::Cancelled).
+    pub cancellations: Announcements,
     pub group_commit: GroupCommit,
     pub engines: Engines,
     pub prices: Arc<PriceList>,

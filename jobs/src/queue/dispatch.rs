@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle};
 use uuid::Uuid;
 
-use super::{envelope::Envelope, lanes::Lanes};
+use super::{envelope::Envelope, lanes::Lanes, signals::Topic};
 
 /// Jobs and signals that wait for their push at most.
 const BUFFER: usize = 20_000;
@@ -19,7 +19,7 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 enum Item {
     Job(&'static str, Box<Envelope>),
-    Progress(Uuid),
+    Told(Topic, Uuid),
 }
 
 /// Hands committed jobs to the lanes.
@@ -40,9 +40,9 @@ impl Dispatcher {
         self.offer(Item::Job(kind, Box::new(envelope)));
     }
 
-    /// Tells whoever waits for a message or search that it moved on.
-    pub fn progress(&self, subject: Uuid) {
-        self.offer(Item::Progress(subject));
+    /// Tells whoever listens for a message or search.
+    pub fn tell(&self, topic: Topic, subject: Uuid) {
+        self.offer(Item::Told(topic, subject));
     }
 
     fn offer(&self, item: Item) {
@@ -56,19 +56,19 @@ async fn push_batches(lanes: Lanes, mut receiver: mpsc::Receiver<Item>) {
     let mut items = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut items, BATCH).await > 0 {
         let mut by_kind: HashMap<&'static str, Vec<Envelope>> = HashMap::new();
-        let mut progress = Vec::new();
+        let mut told = Vec::new();
         for item in items.drain(..) {
             match item {
                 Item::Job(kind, envelope) => by_kind.entry(kind).or_default().push(*envelope),
-                Item::Progress(subject) => progress.push(subject),
+                Item::Told(topic, subject) => told.push((topic, subject)),
             }
         }
         let push = async {
             for (kind, jobs) in &by_kind {
                 lanes.push(kind, jobs).await?;
             }
-            if !progress.is_empty() {
-                lanes.publish_progress(&progress).await?;
+            if !told.is_empty() {
+                lanes.announce(&told).await?;
             }
             Ok::<_, redis::RedisError>(())
         };

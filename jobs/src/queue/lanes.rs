@@ -9,11 +9,15 @@
 //!
 //! All keys of a lane share a hash tag and live in one slot of a cluster.
 
+mod epoch;
+
 use std::{sync::LazyLock, time::Duration};
 
 use redis::{AsyncCommands, Client, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
+use uuid::Uuid;
 
-use super::envelope::Envelope;
+pub(super) use self::epoch::{Epoch, Filled, START};
+use super::{envelope::Envelope, signals::Topic};
 use crate::domain::ids::TenantId;
 
 macro_rules! script {
@@ -25,6 +29,7 @@ macro_rules! script {
 static PUSH: LazyLock<Script> = script!("lanes/push.lua");
 static CLAIM: LazyLock<Script> = script!("lanes/claim.lua");
 static RENEW: LazyLock<Script> = script!("lanes/renew.lua");
+static EPOCH: LazyLock<Script> = script!("lanes/epoch.lua");
 static HELD: LazyLock<Script> = script!("lanes/held.lua");
 static SETTLE: LazyLock<Script> = script!("lanes/settle.lua");
 
@@ -141,9 +146,9 @@ impl Lanes {
         format!("{}:wake:{kind}", self.config.prefix)
     }
 
-    /// The channel that tells api processes that a message or search moved on.
-    pub(super) fn progress_channel(&self) -> String {
-        format!("{}:progress", self.config.prefix)
+    /// The channel that tells processes about messages and searches.
+    pub(super) fn topic_channel(&self, topic: Topic) -> String {
+        format!("{}:{}", self.config.prefix, topic.as_str())
     }
 
     /// Whether Redis answers.
@@ -248,29 +253,26 @@ impl Lanes {
         Ok(LaneStats { held, in_flight })
     }
 
-    /// Names the run of the Redis server: another one after every restart, and on a promoted replica.
-    pub async fn server_run(&self) -> Result<String, redis::RedisError> {
-        let info: redis::InfoDict = redis::cmd("INFO").arg("server").query_async(&mut self.connection.clone()).await?;
-        Ok(info.get("run_id").unwrap_or_default())
+    /// How far the lane is filled from the ledger in this run of its server. Without a mark of the run, Redis lost its
+    /// data, or, restarted or promoted, may have lost the latest of it.
+    pub(super) async fn epoch(&self, kind: &str) -> Result<Epoch, redis::RedisError> {
+        let (run, mark): (String, String) =
+            EPOCH.key(self.base(kind)).invoke_async(&mut self.connection.clone()).await?;
+        let filled = mark.strip_prefix(&run).map_or(Filled::Until(START), Filled::parse);
+        Ok(Epoch { run, filled })
     }
 
-    /// Whether the lane has the mark that [`Lanes::mark_rebuilt`] left in this run of the server. Without it Redis
-    /// lost its data, or, restarted or promoted, may have lost the latest of it.
-    pub async fn is_intact(&self, kind: &str, run: &str) -> Result<bool, redis::RedisError> {
-        let mark: Option<String> = self.connection.clone().get(format!("{}:epoch", self.base(kind))).await?;
-        Ok(mark.is_some_and(|mark| mark == run))
+    /// Notes how far the lane is filled, in the run of [`Lanes::epoch`].
+    pub(super) async fn mark(&self, kind: &str, epoch: &Epoch) -> Result<(), redis::RedisError> {
+        let mark = format!("{}{}", epoch.run, epoch.filled);
+        self.connection.clone().set(format!("{}:epoch", self.base(kind)), mark).await
     }
 
-    /// Notes that the lane holds every due job of the ledger.
-    pub async fn mark_rebuilt(&self, kind: &str, run: &str) -> Result<(), redis::RedisError> {
-        self.connection.clone().set(format!("{}:epoch", self.base(kind)), run).await
-    }
-
-    /// Tells api processes that these messages or searches moved on.
-    pub(super) async fn publish_progress(&self, subjects: &[uuid::Uuid]) -> Result<(), redis::RedisError> {
+    /// Tells whoever listens for these messages or searches.
+    pub(super) async fn announce(&self, subjects: &[(Topic, Uuid)]) -> Result<(), redis::RedisError> {
         let mut pipe = redis::pipe();
-        for subject in subjects {
-            pipe.publish(self.progress_channel(), subject.simple().to_string()).ignore();
+        for (topic, subject) in subjects {
+            pipe.publish(self.topic_channel(*topic), subject.simple().to_string()).ignore();
         }
         pipe.query_async(&mut self.connection.clone()).await
     }

@@ -3,20 +3,16 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
+use chrono::{TimeDelta, Utc};
 
 use super::{
     envelope::Envelope,
-    lanes::{Lanes, Pushed},
+    lanes::{Filled, Lanes, Pushed},
 };
-use crate::{
-    domain::ids::JobId,
-    store::{
-        Database, Scope, StoreError, SystemTx,
-        jobs::{self as ledger, JobRow},
-        relay::{self as store, Overflow},
-    },
+use crate::store::{
+    Database, Scope, StoreError, SystemTx,
+    jobs::{self as ledger, JobRow},
+    relay::{self as store, Overflow},
 };
 
 /// Rows one pass reads at most.
@@ -28,6 +24,8 @@ const QUEUED_AGAIN: Duration = Duration::from_secs(300);
 const RUNNING_AGAIN: Duration = Duration::from_secs(5);
 /// As [`QUEUED_AGAIN`], for a row that waits for room in its lane: [`refill`] takes it long before.
 const PARKED_AGAIN: Duration = Duration::from_secs(3600);
+/// Batches of a lane that lost its data which one call pushes: some seconds' work, so that the leader shows itself between.
+const REBUILD: usize = 10;
 /// Tenants with an overflow that one refill looks at; the next one goes on after them.
 const OVERFLOWS: i64 = 100;
 /// When a row of an unknown kind is looked at again, and how long it may wait for a version that knows it.
@@ -138,32 +136,30 @@ pub async fn refill(
     Ok(taken)
 }
 
-/// Fills the lanes that lost their data from the ledger; returns the jobs pushed.
+/// Goes on with filling the lanes that lost their data from the ledger, at most [`REBUILD`] batches of each; returns the
+/// jobs pushed.
 ///
-/// The mark is set last: a crash half-way starts the walk again, and pushes of jobs that are held change nothing.
+/// The lane itself notes how far it is filled, so that the next call, or the next leader, goes on there. Pushes of jobs
+/// that are held change nothing, so a crash before the note costs a batch's work and no more.
 pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<usize, RelayError> {
     let mut pushed = 0;
-    let run = lanes.server_run().await?;
     for kind in kinds {
-        if lanes.is_intact(kind, &run).await? {
-            continue;
-        }
-        let mut after = (DateTime::UNIX_EPOCH, JobId::from_uuid(Uuid::nil()));
-        // Ends: the position only grows, and jobs due later than this moment's clock are not read.
-        loop {
+        let mut epoch = lanes.epoch(kind).await?;
+        for _ in 0..REBUILD {
+            let Filled::Until(after) = epoch.filled else { break };
             let mut tx = SystemTx::begin(database, None).await?;
             let rows = store::due_after(tx.connection(), kind, after, BATCH).await?;
             tx.commit().await?;
-            let Some(last) = rows.last() else { break };
-            after = (last.run_at, last.id);
-            let all = !may_have_more(rows.len());
-            pushed += rows.len();
-            push(database, lanes, kind, rows).await?;
-            if all {
-                break;
+            epoch.filled = match rows.last() {
+                Some(last) if may_have_more(rows.len()) => Filled::Until((last.run_at, last.id)),
+                _ => Filled::Wholly,
+            };
+            if !rows.is_empty() {
+                pushed += rows.len();
+                push(database, lanes, kind, rows).await?;
             }
+            lanes.mark(kind, &epoch).await?;
         }
-        lanes.mark_rebuilt(kind, &run).await?;
     }
     Ok(pushed)
 }

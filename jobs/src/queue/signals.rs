@@ -58,15 +58,34 @@ impl WakeUps {
     }
 }
 
-/// Tells waiting requests that their message or search moved on, and no others.
-#[derive(Clone, Default)]
-pub struct Progress(Arc<Mutex<HashMap<Uuid, watch::Sender<()>>>>);
+/// What there is to be told about a message or search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// It moved on: whoever waits for it reads its state again.
+    Progress,
+    /// Its owner ended it: whoever works on it may stop.
+    Cancelled,
+}
 
-impl Progress {
-    pub fn start(lanes: &Lanes) -> (Self, JoinHandle<()>) {
-        let progress = Self::default();
-        let (all, one) = (progress.clone(), progress.clone());
-        let channel = vec![lanes.progress_channel()];
+impl Topic {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Progress => "progress",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Tells those who listen for a message or search, and nobody else.
+#[derive(Clone, Default)]
+pub struct Announcements(Arc<Mutex<HashMap<Uuid, watch::Sender<()>>>>);
+
+impl Announcements {
+    /// Subscribes to one topic.
+    pub fn start(lanes: &Lanes, topic: Topic) -> (Self, JoinHandle<()>) {
+        let announcements = Self::default();
+        let (all, one) = (announcements.clone(), announcements.clone());
+        let channel = vec![lanes.topic_channel(topic)];
         let task = tokio::spawn(listen(
             lanes.clone(),
             channel,
@@ -74,14 +93,14 @@ impl Progress {
             move || all.0.lock().expect("not poisoned").values().for_each(|changes| changes.send_replace(())),
             move |_, payload| one.tell(payload),
         ));
-        (progress, task)
+        (announcements, task)
     }
 
     /// Begins to listen for one subject. Listen before reading the state that is waited for, so that no change falls
     /// between.
     pub fn listen(&self, subject: Uuid) -> Listener {
         let changes = self.0.lock().expect("not poisoned").entry(subject).or_default().subscribe();
-        Listener { subject, changes, progress: self.clone() }
+        Listener { subject, changes, announcements: self.clone() }
     }
 
     fn tell(&self, payload: &str) {
@@ -96,12 +115,12 @@ impl Progress {
 pub struct Listener {
     subject: Uuid,
     changes: watch::Receiver<()>,
-    progress: Progress,
+    announcements: Announcements,
 }
 
 impl Listener {
-    /// Waits until the subject moved on since the last call, at most `fallback`.
-    pub async fn moved_on(&mut self, fallback: Duration) {
+    /// Waits until something was told about the subject since the last call, at most `fallback`.
+    pub async fn told(&mut self, fallback: Duration) {
         // Either way the caller reads the state again.
         let _ = tokio::time::timeout(fallback, self.changes.changed()).await;
     }
@@ -109,7 +128,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut listened = self.progress.0.lock().expect("not poisoned");
+        let mut listened = self.announcements.0.lock().expect("not poisoned");
         if listened.get(&self.subject).is_some_and(|changes| changes.receiver_count() <= 1) {
             listened.remove(&self.subject);
         }

@@ -10,6 +10,7 @@ use super::{
     dispatch::Dispatcher,
     envelope::{Envelope, MAX_PAYLOAD},
     job::Job,
+    signals::Topic,
 };
 use crate::{
     domain::{
@@ -29,7 +30,7 @@ pub struct Work<S: Scope> {
     traceparent: Option<String>,
     dispatcher: Dispatcher,
     jobs: Vec<NewJob>,
-    progress: Vec<Uuid>,
+    told: Vec<(Topic, Uuid)>,
     counts: Vec<Counter>,
 }
 
@@ -49,7 +50,7 @@ impl<S: Scope> Work<S> {
             traceparent,
             dispatcher: dispatcher.clone(),
             jobs: Vec::new(),
-            progress: Vec::new(),
+            told: Vec::new(),
             counts: Vec::new(),
         })
     }
@@ -69,10 +70,10 @@ impl<S: Scope> Work<S> {
         Ok(())
     }
 
-    /// Tells whoever waits for a message or search, once the transaction has committed.
-    pub fn progress(&mut self, subject: Uuid) {
-        if !self.progress.contains(&subject) {
-            self.progress.push(subject);
+    /// Tells whoever listens for a message or search, once the transaction has committed.
+    pub fn tell(&mut self, topic: Topic, subject: Uuid) {
+        if !self.told.contains(&(topic, subject)) {
+            self.told.push((topic, subject));
         }
     }
 
@@ -96,8 +97,8 @@ impl<S: Scope> Work<S> {
         for counter in self.counts {
             counter.increment(1);
         }
-        for subject in self.progress {
-            self.dispatcher.progress(subject);
+        for (topic, subject) in self.told {
+            self.dispatcher.tell(topic, subject);
         }
         Ok(())
     }

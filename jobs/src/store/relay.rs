@@ -159,3 +159,14 @@ pub async fn oldest_age_seconds(connection: &mut PgConnection, kind: &str) -> Re
     .fetch_one(connection)
     .await?)
 }
+
+/// How late the relay is: the age of the oldest row that it should have looked at, in seconds; 0 without any.
+pub async fn lag_seconds(connection: &mut PgConnection) -> Result<f64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select coalesce(extract(epoch from clock_timestamp() - (
+             select relay_at from jobs where relay_at <= now() order by relay_at limit 1
+           )), 0)::float8 as "lag!""#,
+    )
+    .fetch_one(connection)
+    .await?)
+}

@@ -10,8 +10,8 @@ use jobs::{
     },
     kinds,
     queue::{
-        Completion, Dispatcher, Done, Envelope, Failure, Job, JobContext, Lane, Lanes, LanesConfig, RetryPolicy,
-        Runtime, Work, runner,
+        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, Lanes, LanesConfig,
+        RetryPolicy, Runtime, Work, runner, signals::Announcements,
     },
     store::{StoreError, SystemTx},
 };
@@ -212,9 +212,12 @@ async fn a_job_that_enqueues_an_oversized_one_is_dead_at_once_with_that_cause() 
     let runtime = Runtime {
         database: database.clone(),
         dispatcher: dispatcher.clone(),
+        cancellations: Announcements::default(),
+        group_commit: GroupCommit::start(database.clone()).0,
         engines: worker::engines::connect(settings.engines).await.unwrap(),
         prices: Arc::default(),
         webhook_attempts: 1,
+        history_days: 30,
     };
     let worker = LaneWorker::start(&lanes, Overflowing::KIND, 1, move |delivery| {
         runner::run::<Overflowing>(delivery, runtime.clone())
