@@ -29,6 +29,9 @@ create index jobs_parked_idx on jobs (kind, coalesce(tenant_id, '00000000-0000-0
   where parked;
 create index jobs_kind_run_at_idx on jobs (kind, run_at);
 create index jobs_tenant_idx on jobs (tenant_id, subject);
+-- Replayed jobs, few at a time: a replay waits while those it brought back are not done.
+create index jobs_replayed_idx on jobs (run_at) where priority = 9;
+create index jobs_replayed_tenant_idx on jobs (tenant_id, run_at) where priority = 9;
 call isolate_tenant('jobs');
 
 create table job_history (
@@ -75,6 +78,8 @@ create table dead_jobs (
   subject uuid,
   priority smallint not null,
   attempt integer not null,
+  -- Kept for a replay: a worker that was fenced off stays so.
+  fence bigint not null default 0,
   cause text not null,
   traceparent text,
   created_at timestamptz not null,

@@ -12,6 +12,7 @@ use jobs::{
     store::{
         Scope, SystemTx,
         dead_jobs::{self, Filter},
+        jobs::{self as ledger, NewJob},
         replays,
     },
 };
@@ -185,6 +186,33 @@ async fn a_replayed_document_is_no_longer_failed() {
     assert_eq!(test.count("select count(*) from jobs where relay_at <= now()").await, 2);
 }
 
+/// A worker that lost the job before it died must not finish it after its replay.
+#[tokio::test]
+async fn a_worker_that_was_fenced_off_stays_so_after_a_replay() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let job = NewJob {
+        id: JobId::generate(),
+        tenant: None,
+        kind: "retrieve",
+        key: "a".into(),
+        payload: json!({}),
+        subject: None,
+        priority: 5,
+        delay: Duration::ZERO,
+        traceparent: None,
+    };
+    let mut tx = SystemTx::begin(&database, None).await.unwrap();
+    ledger::insert(tx.connection(), std::slice::from_ref(&job)).await.unwrap();
+    assert!(ledger::take_over(tx.connection(), job.id, 7).await.unwrap().is_some());
+    assert!(ledger::bury(tx.connection(), job.id, 7, "tired").await.unwrap());
+    assert!(matches!(replay_dead_jobs::single(&mut tx, job.id).await.unwrap(), Single::Queued(_)));
+    let done = ledger::Outcome::Done;
+    assert!(!ledger::complete(tx.connection(), job.id, 6, Utc::now(), done).await.unwrap(), "the lost worker");
+    assert!(ledger::complete(tx.connection(), job.id, 8, Utc::now(), done).await.unwrap(), "a later one");
+    tx.commit().await.unwrap();
+}
+
 /// Lists, walks and deletions read what they return, however many are dead: counted by Postgres itself.
 #[tokio::test]
 async fn no_query_of_dead_jobs_reads_them_all() {
@@ -239,7 +267,7 @@ async fn no_query_of_dead_jobs_reads_them_all() {
         .await
         .unwrap();
         let replay = replays::find(tx.connection(), id).await.unwrap().unwrap();
-        assert_eq!(replays::next(tx.connection(), &replay).await.unwrap().len(), 50);
+        assert_eq!(replays::next(tx.connection(), &replay, 50).await.unwrap().len(), 50);
     }
     tx.commit().await.unwrap();
     // A session reports what it read when it ends.

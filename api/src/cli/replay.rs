@@ -92,7 +92,8 @@ async fn watch(database: &Database, id: ReplayId) -> Result<Replay, Failure> {
         }
         if moved.elapsed() > PATIENCE {
             return Err(Failure::Failed(format!(
-                "{id} has not moved for {PATIENCE:?}: does a worker run? It goes on by itself; `metachat jobs show {id}`"
+                "{id} has not moved for {PATIENCE:?}: does a worker run, and do the jobs it brought back end? It goes on by \
+                 itself; `metachat jobs show {id}` tells"
             )));
         }
         tokio::time::sleep(LOOK).await;

@@ -1,6 +1,6 @@
 //! What the commands print: tables for people, JSON for programs.
 
-use std::{io::Write, time::Duration};
+use std::io::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{Table, presets::NOTHING};
@@ -22,6 +22,9 @@ pub(super) fn dead_jobs(jobs: &[DeadJob], next_cursor: Option<&str>, as_json: bo
         let data: Vec<_> = jobs.iter().map(json_of).collect();
         return print_json(&json!({ "data": data, "next_cursor": next_cursor }));
     }
+    if jobs.is_empty() {
+        return print("no dead jobs");
+    }
     let mut table = table(&["JOB", "TENANT", "KIND", "ATTEMPTS", "DIED", "CAUSE"]);
     for job in jobs {
         let cause = clean(&job.cause);
@@ -36,7 +39,7 @@ pub(super) fn dead_jobs(jobs: &[DeadJob], next_cursor: Option<&str>, as_json: bo
             cause,
         ]);
     }
-    print(&table.to_string());
+    print(&table.trim_fmt());
     if let Some(cursor) = next_cursor {
         print(&format!("\nThere are more: add --cursor {cursor}"));
     }
@@ -122,17 +125,16 @@ pub(super) fn counts(counts: &[Counts], as_json: bool) {
     let mut table = table(&["KIND", "UNFINISHED", "DUE", "PARKED", "OLDEST", "DEAD"]);
     let count = |count: i64| if count == MOST { format!("{MOST}+") } else { count.to_string() };
     for of in counts {
-        let oldest = Duration::from_secs_f64(of.oldest_age_seconds.max(0.0).trunc());
         table.add_row([
             clean(&of.kind),
             count(of.unfinished),
             count(of.due),
             count(of.parked),
-            format!("{oldest:?}"),
+            age(of.oldest_age_seconds),
             count(of.dead),
         ]);
     }
-    print(&table.to_string());
+    print(&table.trim_fmt());
 }
 
 fn json_of(job: &DeadJob) -> Value {
@@ -153,6 +155,17 @@ fn json_of(job: &DeadJob) -> Value {
 
 fn owner(tenant: Option<TenantId>) -> String {
     tenant.map_or_else(|| "(platform)".to_owned(), |tenant| tenant.to_string())
+}
+
+/// In the largest unit that fits.
+fn age(seconds: f64) -> String {
+    match seconds {
+        ..=0.0 => "-".to_owned(),
+        ..60.0 => format!("{seconds:.0} s"),
+        ..3_600.0 => format!("{:.0} min", seconds / 60.0),
+        ..86_400.0 => format!("{:.1} h", seconds / 3_600.0),
+        _ => format!("{:.1} d", seconds / 86_400.0),
+    }
 }
 
 fn time(at: DateTime<Utc>) -> String {
@@ -183,5 +196,19 @@ fn print_json(value: &Value) {
 fn print(text: &str) {
     if writeln!(std::io::stdout().lock(), "{text}").is_err() {
         std::process::exit(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_short() {
+        for (seconds, text) in
+            [(0.0, "-"), (0.4, "0 s"), (42.0, "42 s"), (150.0, "2 min"), (5_400.0, "1.5 h"), (172_800.0, "2.0 d")]
+        {
+            assert_eq!(age(seconds), text);
+        }
     }
 }

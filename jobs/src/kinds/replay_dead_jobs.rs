@@ -2,7 +2,7 @@
 //!
 //! - **What:** moves as many jobs of a replay as its rate allows in a second back into the ledger, notes how far it has
 //!   come, and puts its own continuation one second ahead; all in one transaction, so the rate holds across workers
-//!   and crashes.
+//!   and crashes. While too many of those it brought back wait for a worker, it waits too.
 //! - **Who enqueues it:** the route and the command that start a replay.
 //! - **Twice:** the second run finds its job finished and moves nothing.
 //! - **Gives up:** the replay is `failed`; what it had not come to stays dead, for another one.
@@ -21,14 +21,15 @@ use crate::{
         Scope, StoreError, SystemTx,
         dead_jobs::{self, Filter, Revived},
         documents,
-        replays::{self, State},
+        replays::{self, State, Step},
     },
 };
 
 /// Between two steps of a replay.
 const STEP: Duration = Duration::from_secs(1);
-/// Behind every fresh job of the same tenant and kind: a replay does not delay new work.
-const PRIORITY: u8 = 9;
+/// Replayed jobs of a tenant that are due and not done, at most: half of its window in a lane, so that fresh work finds
+/// room there and goes before them. A replay that is faster than the workers waits.
+const MAX_DUE: i64 = 1_000;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReplayDeadJobs {
@@ -63,11 +64,18 @@ impl Job for ReplayDeadJobs {
             // Cancelled meanwhile.
             return done.commit().await;
         };
-        let next = replays::next(done.tx().connection(), &replay).await?;
+        let due = dead_jobs::replayed_and_due(done.tx().connection(), self.tenant, MAX_DUE).await?;
+        let room = i32::try_from(MAX_DUE - due).unwrap_or_default();
+        let limit = replay.rate_per_second.min(replay.remaining()).min(room);
+        let next = replays::next(done.tx().connection(), &replay, limit).await?;
         let ids: Vec<_> = next.iter().map(|(_, id)| *id).collect();
-        let revived = revive(done.tx(), &ids, PRIORITY).await?;
-        let walked = next.last().copied();
-        if replays::advance(done.tx().connection(), &replay, next.len(), revived.len(), walked).await? {
+        let revived = revive(done.tx(), &ids, dead_jobs::REPLAYED).await?;
+        // Both are at most `limit`.
+        let (seen, revived) = (next.len() as i32, revived.len() as i32);
+        let more = seen == limit && replay.remaining() > seen;
+        let step = Step { seen, revived, walked: next.last().copied(), more };
+        replays::advance(done.tx().connection(), &replay, step).await?;
+        if more {
             done.enqueue_in(self, STEP)?;
         }
         done.commit().await

@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::domain::ids::{JobId, TenantId};
 
+/// The priority of jobs that a replay brings back: behind every fresh job of the same tenant and kind.
+pub const REPLAYED: u8 = 9;
+
 /// A job that gave up.
 #[derive(Debug, Clone)]
 pub struct DeadJob {
@@ -200,9 +203,10 @@ pub async fn revive(
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"with revived as (
-             insert into jobs (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, traceparent, created_at)
+             insert into jobs
+               (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, fence, traceparent, created_at)
              select id, tenant_id, kind, key, payload, subject, greatest(priority, $2), clock_timestamp(),
-               clock_timestamp(), traceparent, created_at
+               clock_timestamp(), fence, traceparent, created_at
              from dead_jobs where id = any($1)
              on conflict do nothing
              returning id, kind, payload
@@ -218,6 +222,25 @@ pub async fn revive(
     .await?;
     let revived = |id, kind, payload| Revived { id: JobId::from_uuid(id), kind, payload };
     Ok(rows.into_iter().map(|row| revived(row.id, row.kind, row.payload)).collect())
+}
+
+/// How many jobs of a tenant (`None`: of all) that replays brought back are due and not done, counted up to `most`.
+pub async fn replayed_and_due(
+    connection: &mut PgConnection,
+    tenant: Option<TenantId>,
+    most: i64,
+) -> Result<i64, StoreError> {
+    // The priority is written out as the index has it.
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (
+             select from jobs
+             where priority = 9 and ($1::uuid is null or tenant_id = $1) and run_at <= now() limit $2
+           ) as replayed"#,
+        tenant.map(TenantId::uuid),
+        most,
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 /// Deletes a dead job for good; returns false when the transaction sees none of this id.

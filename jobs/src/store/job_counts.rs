@@ -28,6 +28,7 @@ pub async fn by_kind(
     names: &[String],
     only: Option<&str>,
 ) -> Result<Vec<Counts>, StoreError> {
+    // The orders keep each count on its kind's part of an index.
     Ok(sqlx::query_as!(
         Counts,
         r#"with recursive queued as (
@@ -42,14 +43,17 @@ pub async fn by_kind(
              select kind from unnest($1::text[]) as kind union select kind from queued union select kind from buried
            )
            select kind as "kind!",
-             (select count(*) from (select from jobs j where j.kind = named.kind limit $3) c) as "unfinished!",
-             (select count(*) from (select from jobs j where j.kind = named.kind and j.run_at <= now() limit $3) c)
+             (select count(*) from (
+               select from jobs j where j.kind = named.kind order by j.run_at limit $3) c) as "unfinished!",
+             (select count(*) from (
+               select from jobs j where j.kind = named.kind and j.run_at <= now() order by j.run_at limit $3) c)
                as "due!",
              (select count(*) from (select from jobs j where j.kind = named.kind and j.parked limit $3) c) as "parked!",
              coalesce(extract(epoch from clock_timestamp() - (
                select j.run_at from jobs j where j.kind = named.kind and j.run_at <= now() order by j.run_at limit 1
              )), 0)::float8 as "oldest_age_seconds!",
-             (select count(*) from (select from dead_jobs d where d.kind = named.kind limit $3) c) as "dead!"
+             (select count(*) from (
+               select from dead_jobs d where d.kind = named.kind order by d.died_at limit $3) c) as "dead!"
            from named where kind is not null and ($2::text is null or kind = $2) order by kind"#,
         names,
         only,

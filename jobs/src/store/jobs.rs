@@ -215,8 +215,10 @@ pub async fn retry(
 pub async fn bury(connection: &mut PgConnection, id: JobId, token: i64, cause: &str) -> Result<bool, StoreError> {
     let moved = sqlx::query!(
         "with dead as (delete from jobs where id = $1 and fence <= $2 returning *)
-         insert into dead_jobs (id, tenant_id, kind, key, payload, subject, priority, attempt, cause, traceparent, created_at)
-         select id, tenant_id, kind, key, payload, subject, priority, attempt + 1, $3, traceparent, created_at from dead",
+         insert into dead_jobs
+           (id, tenant_id, kind, key, payload, subject, priority, attempt, fence, cause, traceparent, created_at)
+         select id, tenant_id, kind, key, payload, subject, priority, attempt + 1, fence, $3, traceparent, created_at
+         from dead",
         id.uuid(),
         token,
         cause,

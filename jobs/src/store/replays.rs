@@ -162,39 +162,41 @@ pub async fn lock_running(connection: &mut PgConnection, id: ReplayId) -> Result
     row.map(Replay::try_from).transpose()
 }
 
-/// Locks the next dead jobs of a replay, at most as many as its rate allows in a second.
-pub async fn next(connection: &mut PgConnection, replay: &Replay) -> Result<Vec<Position>, StoreError> {
-    let limit = replay.remaining().min(replay.rate_per_second);
+/// Locks the next dead jobs of a replay, at most `limit`.
+pub async fn next(connection: &mut PgConnection, replay: &Replay, limit: i32) -> Result<Vec<Position>, StoreError> {
     dead_jobs::next(connection, &replay.filter, replay.walked, replay.started_at, limit.into()).await
 }
 
-/// Notes a step of a replay that is locked; `walked` is the last job it came to, `None` when there was none. Returns
-/// whether there may be more to do.
-pub async fn advance(
-    connection: &mut PgConnection,
-    replay: &Replay,
-    seen: usize,
-    revived: usize,
-    walked: Option<Position>,
-) -> Result<bool, StoreError> {
-    let (seen, revived) = (i32::try_from(seen).unwrap_or(i32::MAX), i32::try_from(revived).unwrap_or(i32::MAX));
-    let more = seen == replay.rate_per_second && replay.remaining() > seen;
-    let (walked_at, walked_id) = walked.unwrap_or(replay.walked);
+/// What a step of a replay did.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Jobs that it came to, and those of them that it brought back.
+    pub seen: i32,
+    pub revived: i32,
+    /// The last one that it came to.
+    pub walked: Option<Position>,
+    /// Whether there may be others.
+    pub more: bool,
+}
+
+/// Notes a step of a replay that is locked; without more to do, the replay has finished.
+pub async fn advance(connection: &mut PgConnection, replay: &Replay, step: Step) -> Result<(), StoreError> {
+    let (walked_at, walked_id) = step.walked.unwrap_or(replay.walked);
     sqlx::query!(
         "update dead_job_replays set replayed = replayed + $2, skipped = skipped + $3, walked_at = $4, walked_id = $5,
            state = case when $6 then 'running' else 'finished' end,
            finished_at = case when $6 then null else clock_timestamp() end
          where id = $1",
         replay.id.uuid(),
-        revived,
-        seen - revived,
+        step.revived,
+        step.seen - step.revived,
         walked_at,
         walked_id.uuid(),
-        more,
+        step.more,
     )
     .execute(connection)
     .await?;
-    Ok(more)
+    Ok(())
 }
 
 /// Ends a replay that is running; one that is over stays as it is. Waits for a step that is in progress.

@@ -140,6 +140,36 @@ async fn a_job_that_dies_again_is_not_replayed_again() {
     assert_eq!(stack.database.count("select max(attempt)::bigint from dead_jobs").await, 1, "with all their attempts");
 }
 
+/// Otherwise replayed jobs fill the tenant's window in the lane, and fresh ones wait outside.
+#[tokio::test]
+async fn a_replay_waits_while_the_jobs_it_brought_back_are_not_done() {
+    let stack = Stack::start().await;
+    let (tenant, client) = stack.tenant("Fellmark").await;
+    let (other, stranger) = stack.tenant("Elsewhere").await;
+    let (tenant, other): (TenantId, TenantId) = (tenant.id.parse().unwrap(), other.id.parse().unwrap());
+    // Of a kind that no worker runs, as if each took long.
+    sqlx::query(
+        "insert into jobs (id, tenant_id, kind, key, payload, priority, run_at, relay_at)
+         select gen_random_uuid(), $1, 'from_the_future', n::text, '{}', 9, now(), now() + interval '1 day'
+         from generate_series(1, 995) n",
+    )
+    .bind(tenant.uuid())
+    .execute(stack.database.owner().await)
+    .await
+    .unwrap();
+    bury(&stack.database, 12, || Dead::incurable(tenant)).await;
+    sqlx::query("update dead_jobs set kind = 'from_the_future'").execute(stack.database.owner().await).await.unwrap();
+    bury(&stack.database, 12, || Dead::harmless(other, "answered 503")).await;
+    let path = start(&client, json!({ "all": true })).await;
+    let free = over(&stranger, &start(&stranger, json!({ "all": true })).await).await;
+    assert_eq!(free["replayed"], 12, "another tenant's does not wait");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let waiting = get(&client, &path).await;
+    assert_eq!((&waiting["state"], &waiting["replayed"]), (&json!("running"), &json!(5)), "{waiting}");
+    sqlx::query("delete from jobs where kind = 'from_the_future'").execute(stack.database.owner().await).await.unwrap();
+    assert_eq!(over(&client, &path).await["replayed"], 12);
+}
+
 #[tokio::test]
 async fn work_that_is_queued_already_is_skipped() {
     let stack = Stack::start().await;
