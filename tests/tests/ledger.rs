@@ -76,12 +76,12 @@ async fn a_fenced_off_worker_can_neither_complete_retry_nor_bury() {
     insert(&database, std::slice::from_ref(&job)).await;
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
     let connection = tx.connection();
-    assert_eq!(ledger::take_over(connection, job.id, 7).await.unwrap(), Some(1), "the lost run spent an attempt");
-    assert_eq!(ledger::take_over(connection, job.id, 7).await.unwrap(), Some(1), "once");
+    assert_eq!(ledger::take_over(connection, job.id, 7, 1).await.unwrap(), Some(1), "the lost run spent an attempt");
+    assert_eq!(ledger::take_over(connection, job.id, 7, 1).await.unwrap(), Some(1), "once");
     assert!(!ledger::complete(connection, job.id, 6, Utc::now(), ledger::Outcome::Done).await.unwrap());
     assert!(!ledger::retry(connection, job.id, 6, 1, Duration::ZERO, "late").await.unwrap());
     assert!(!ledger::bury(connection, job.id, 6, "late").await.unwrap());
-    assert_eq!(ledger::take_over(connection, job.id, 6).await.unwrap(), None);
+    assert_eq!(ledger::take_over(connection, job.id, 6, 1).await.unwrap(), None);
     assert!(ledger::complete(connection, job.id, 7, Utc::now(), ledger::Outcome::Done).await.unwrap());
     tx.commit().await.unwrap();
 }
