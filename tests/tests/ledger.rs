@@ -223,6 +223,24 @@ async fn a_wiped_redis_is_rebuilt_from_the_ledger() {
     assert_eq!(relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap(), 0, "once");
 }
 
+#[tokio::test]
+async fn a_redis_wiped_while_it_is_rebuilt_is_rebuilt_again() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let redis = PrivateRedis::start().await;
+    let lanes = lanes(redis.url());
+    let jobs: Vec<_> = (0..20_000).map(|n| row(&n.to_string())).collect();
+    insert(&database, &jobs).await;
+    let wipe = async {
+        while lanes.stats(KIND).await.unwrap().held < 500 {}
+        redis.flush().await;
+    };
+    let (rebuilt, ()) = tokio::join!(relay::rebuild_lost(&database, &lanes, &[KIND]), wipe);
+    assert_eq!(rebuilt.unwrap(), 20_000);
+    assert!(relay::rebuild_lost(&database, &lanes, &[KIND]).await.unwrap() > 0, "the wipe went unnoticed");
+    assert_eq!(relay::rebuild_lost(&database, &lanes, &[KIND]).await.unwrap(), 0, "once more is enough");
+}
+
 /// An id made two days ago.
 fn long_ago() -> JobId {
     let at = u64::try_from((Utc::now() - chrono::TimeDelta::days(2)).timestamp()).unwrap();

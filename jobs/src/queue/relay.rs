@@ -140,7 +140,8 @@ pub async fn refill(
 
 /// Fills the lanes that lost their data from the ledger; returns the jobs pushed.
 ///
-/// The mark is set last: a crash half-way starts the walk again, and pushes of jobs that are held change nothing.
+/// The mark is set last: a crash half-way starts the walk again, and pushes of jobs that are held change nothing. A lane
+/// that is wiped while it is filled loses the walk's own mark, stays unmarked, and is filled again by the next call.
 pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<usize, RelayError> {
     let mut pushed = 0;
     let run = lanes.server_run().await?;
@@ -148,6 +149,8 @@ pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static 
         if lanes.is_intact(kind, &run).await? {
             continue;
         }
+        let walk = format!("{run} {}", Uuid::now_v7());
+        lanes.mark_rebuilt(kind, &walk).await?;
         let mut after = (DateTime::UNIX_EPOCH, JobId::from_uuid(Uuid::nil()));
         // Ends: the position only grows, and jobs due later than this moment's clock are not read.
         loop {
@@ -163,7 +166,9 @@ pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static 
                 break;
             }
         }
-        lanes.mark_rebuilt(kind, &run).await?;
+        if lanes.is_intact(kind, &walk).await? {
+            lanes.mark_rebuilt(kind, &run).await?;
+        }
     }
     Ok(pushed)
 }

@@ -38,8 +38,9 @@ pub enum Without {
     Asking,
     /// A job that the ledger does not want now leaves the lane without the relay hearing of it.
     Return,
-    /// A wipe may hit between the rebuilding push and the mark.
-    QuietRebuild,
+    /// A lane that is wiped while it is filled is marked as whole. With the mark, a wipe between the last look and the
+    /// marking, one round trip, is left to the relay's doubt after minutes.
+    WalkMark,
 }
 
 /// How often each fault may happen on one path.

@@ -44,7 +44,7 @@ fn each_mechanism_that_is_taken_out_breaks_its_promise() {
         (Without::CrashLimit, Budget { lost_workers: 4, failed_runs: 0, lost_redis: 0 }, NO_MORE_CRASHES),
         (Without::Asking, some, NOT_EARLY),
         (Without::Return, Budget { lost_workers: 0, failed_runs: 2, lost_redis: 0 }, ENDS),
-        (Without::QuietRebuild, twice, ENDS),
+        (Without::WalkMark, twice, ENDS),
     ] {
         let explored = explore_all(Some(without), budget);
         let found: Vec<_> = explored.violations.iter().map(|violation| violation.property).collect();

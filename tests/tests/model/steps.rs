@@ -91,6 +91,16 @@ impl State {
         }
     }
 
+    /// The mark is gone or names an earlier run of the server, and so is the mark of a walk that fills the lane, unless the
+    /// walk goes on unaware.
+    fn lose_redis(&mut self, unaware: bool) {
+        self.lost_redis += 1;
+        self.marked = false;
+        if let Relay::Read { rebuilds, .. } | Relay::Pushed { rebuilds, .. } = &mut self.relay {
+            *rebuilds &= unaware;
+        }
+    }
+
     fn set_stage(&mut self, worker: usize, to: Stage) {
         if let Worker::Holding { stage, .. } = &mut self.workers[worker] {
             *stage = to;
@@ -153,24 +163,15 @@ impl Job {
                 });
             }
         }
-        let marking = matches!(state.relay, Relay::Pushed { rebuilds: true, .. });
         if state.lost_redis < self.budget.lost_redis {
-            if !marking || self.is_without(Without::QuietRebuild) {
-                step(Action::Wipe, &|next| {
-                    next.lost_redis += 1;
-                    next.set_lane(Place::Absent, 0);
-                    next.before = next.lane;
-                    next.marked = false;
-                });
-            }
+            step(Action::Wipe, &|next| {
+                next.set_lane(Place::Absent, 0);
+                next.before = next.lane;
+                next.lose_redis(self.is_without(Without::WalkMark));
+            });
             step(Action::RestartWithLostTail, &|next| {
-                next.lost_redis += 1;
                 next.lane = next.before;
-                next.marked = false;
-                // The mark names the server's run; one set for an earlier run counts for nothing.
-                if let Relay::Read { rebuilds, .. } | Relay::Pushed { rebuilds, .. } = &mut next.relay {
-                    *rebuilds = false;
-                }
+                next.lose_redis(false);
             });
         }
     }
