@@ -35,7 +35,7 @@ const PACE: Duration = Duration::from_millis(50);
 /// trip, so the rest is room for a busy machine. Behind the other tenant's window it would wait 2000 × 2 ms / 10 = 400 ms.
 const BOUND: Duration = Duration::from_millis(100);
 /// Pages that a look at the ledger may touch; the table has thousands.
-const PAGES: i64 = 100;
+const PAGES: i64 = 200;
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn lanes() -> Lanes {
