@@ -18,9 +18,11 @@ const KIND: &str = "retrieve";
 const JOBS: usize = 20_000;
 /// Their owners; the first has half of them, more than its window in the lane.
 const TENANTS: i64 = 11;
-const SLOTS: usize = 100;
-/// From the due time to the last run. The relay fills a tenant's window once per tick of 200 ms and reads 500 rows a pass;
-/// the rest is room for a busy machine.
+/// Fewer than the relay can feed, so that the first tenant's window fills and its overflow waits in Postgres.
+const SLOTS: usize = 20;
+const JOB: Duration = Duration::from_millis(5);
+/// From the due time to the last run. The relay fills a tenant's window once per tick of 200 ms, and the slots run 4000
+/// jobs a second at best; the rest is room for a busy machine.
 const BOUND: Duration = Duration::from_secs(60);
 /// To the first run: a second, and what a busy machine adds.
 const FIRST: TimeDelta = TimeDelta::seconds(3);
@@ -46,6 +48,7 @@ async fn twenty_thousand_jobs_due_in_the_same_second_run_once_and_not_early() {
         async move {
             let id = delivery.envelope.as_ref().expect("a decodable envelope").id;
             seen.lock().unwrap().entry(id).or_default().push(Utc::now());
+            tokio::time::sleep(JOB).await;
             delivery.lease.finish();
         }
     });
