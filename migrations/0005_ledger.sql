@@ -19,6 +19,8 @@ create table jobs (
   attempt integer not null default 0,
   -- Highest lease token that reported a failure: a worker with an older lease cannot finish the job any more.
   fence bigint not null default 0,
+  -- Workers lost with it, as its lane counted at the last take-over: a lease given back spends no attempt again.
+  lost integer not null default 0,
   last_error text,
   traceparent text,
   created_at timestamptz not null default now(),

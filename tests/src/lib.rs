@@ -7,12 +7,14 @@ mod database;
 mod lane_worker;
 mod process;
 mod redis;
+mod relay_loop;
 mod stack;
 
 pub use database::TestDatabase;
 pub use lane_worker::LaneWorker;
 pub use process::Process;
 pub use redis::PrivateRedis;
+pub use relay_loop::RelayLoop;
 pub use stack::{Stack, StackBuilder, WorkerHandle};
 
 use std::{env, net::TcpListener, path::PathBuf, time::Duration};

@@ -76,12 +76,12 @@ async fn a_fenced_off_worker_can_neither_complete_retry_nor_bury() {
     insert(&database, std::slice::from_ref(&job)).await;
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
     let connection = tx.connection();
-    assert_eq!(ledger::take_over(connection, job.id, 7).await.unwrap(), Some(1), "the lost run spent an attempt");
-    assert_eq!(ledger::take_over(connection, job.id, 7).await.unwrap(), Some(1), "once");
+    assert_eq!(ledger::take_over(connection, job.id, 7, 1).await.unwrap(), Some(1), "the lost run spent an attempt");
+    assert_eq!(ledger::take_over(connection, job.id, 7, 1).await.unwrap(), Some(1), "once");
     assert!(!ledger::complete(connection, job.id, 6, Utc::now(), ledger::Outcome::Done).await.unwrap());
     assert!(!ledger::retry(connection, job.id, 6, 1, Duration::ZERO, "late").await.unwrap());
     assert!(!ledger::bury(connection, job.id, 6, "late").await.unwrap());
-    assert_eq!(ledger::take_over(connection, job.id, 6).await.unwrap(), None);
+    assert_eq!(ledger::take_over(connection, job.id, 6, 1).await.unwrap(), None);
     assert!(ledger::complete(connection, job.id, 7, Utc::now(), ledger::Outcome::Done).await.unwrap());
     tx.commit().await.unwrap();
 }
@@ -221,6 +221,24 @@ async fn a_wiped_redis_is_rebuilt_from_the_ledger() {
     assert_eq!(relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap(), 1_200);
     assert_eq!(lanes.stats(KIND).await.unwrap().held, 1_200);
     assert_eq!(relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap(), 0, "once");
+}
+
+#[tokio::test]
+async fn a_redis_wiped_while_it_is_rebuilt_is_rebuilt_again() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let redis = PrivateRedis::start().await;
+    let lanes = lanes(redis.url());
+    let jobs: Vec<_> = (0..20_000).map(|n| row(&n.to_string())).collect();
+    insert(&database, &jobs).await;
+    let wipe = async {
+        while lanes.stats(KIND).await.unwrap().held < 500 {}
+        redis.flush().await;
+    };
+    let (rebuilt, ()) = tokio::join!(relay::rebuild_lost(&database, &lanes, &[KIND]), wipe);
+    assert_eq!(rebuilt.unwrap(), 20_000);
+    assert!(relay::rebuild_lost(&database, &lanes, &[KIND]).await.unwrap() > 0, "the wipe went unnoticed");
+    assert_eq!(relay::rebuild_lost(&database, &lanes, &[KIND]).await.unwrap(), 0, "once more is enough");
 }
 
 /// An id made two days ago.

@@ -13,7 +13,7 @@ mod epoch;
 
 use std::{sync::LazyLock, time::Duration};
 
-use redis::{AsyncCommands, Client, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
+use redis::{Client, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
 use uuid::Uuid;
 
 pub(super) use self::epoch::{Epoch, Filled, START};
@@ -26,6 +26,7 @@ macro_rules! script {
     };
 }
 
+static NOTE: LazyLock<Script> = script!("lanes/note.lua");
 static PUSH: LazyLock<Script> = script!("lanes/push.lua");
 static CLAIM: LazyLock<Script> = script!("lanes/claim.lua");
 static RENEW: LazyLock<Script> = script!("lanes/renew.lua");
@@ -253,19 +254,21 @@ impl Lanes {
         Ok(LaneStats { held, in_flight })
     }
 
-    /// How far the lane is filled from the ledger in this run of its server. Without a mark of the run, Redis lost its
-    /// data, or, restarted or promoted, may have lost the latest of it.
+    /// Reads how far the lane is filled from the ledger.
     pub(super) async fn epoch(&self, kind: &str) -> Result<Epoch, redis::RedisError> {
-        let (run, mark): (String, String) =
-            EPOCH.key(self.base(kind)).invoke_async(&mut self.connection.clone()).await?;
-        let filled = mark.strip_prefix(&run).map_or(Filled::Until(START), Filled::parse);
-        Ok(Epoch { run, filled })
+        let (run, note) = EPOCH.key(self.base(kind)).invoke_async(&mut self.connection.clone()).await?;
+        Ok(Epoch::new(run, note))
     }
 
-    /// Notes how far the lane is filled, in the run of [`Lanes::epoch`].
-    pub(super) async fn mark(&self, kind: &str, epoch: &Epoch) -> Result<(), redis::RedisError> {
-        let mark = format!("{}{}", epoch.run, epoch.filled);
-        self.connection.clone().set(format!("{}:epoch", self.base(kind)), mark).await
+    /// Notes how far the lane is filled; returns false when it does not say any more what was read.
+    pub(super) async fn note(&self, kind: &str, epoch: &mut Epoch, filled: Filled) -> Result<bool, redis::RedisError> {
+        let next = epoch.noting(filled);
+        let mut call = NOTE.key(self.base(kind));
+        let noted = call.arg(epoch.note()).arg(&next).invoke_async(&mut self.connection.clone()).await?;
+        if noted {
+            epoch.noted(next);
+        }
+        Ok(noted)
     }
 
     /// Tells whoever listens for these messages or searches.

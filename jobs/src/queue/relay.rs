@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 
 use super::{
     envelope::Envelope,
-    lanes::{Filled, Lanes, Pushed},
+    lanes::{Filled, Lanes, Pushed, START},
 };
 use crate::store::{
     Database, Scope, StoreError, SystemTx,
@@ -140,17 +140,21 @@ pub async fn refill(
 /// jobs pushed.
 ///
 /// The lane itself notes how far it is filled, so that the next call, or the next leader, goes on there. Pushes of jobs
-/// that are held change nothing, so a crash before the note costs a batch's work and no more.
+/// that are held change nothing, so a crash before the note costs a batch's work and no more. A lane that is wiped
+/// meanwhile loses its note, and begins anew.
 pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static str]) -> Result<usize, RelayError> {
     let mut pushed = 0;
     for kind in kinds {
         let mut epoch = lanes.epoch(kind).await?;
+        if epoch.filled() == Filled::Not && !lanes.note(kind, &mut epoch, Filled::Until(START)).await? {
+            continue;
+        }
         for _ in 0..REBUILD {
-            let Filled::Until(after) = epoch.filled else { break };
+            let Filled::Until(after) = epoch.filled() else { break };
             let mut tx = SystemTx::begin(database, None).await?;
             let rows = store::due_after(tx.connection(), kind, after, BATCH).await?;
             tx.commit().await?;
-            epoch.filled = match rows.last() {
+            let filled = match rows.last() {
                 Some(last) if may_have_more(rows.len()) => Filled::Until((last.run_at, last.id)),
                 _ => Filled::Wholly,
             };
@@ -158,7 +162,9 @@ pub async fn rebuild_lost(database: &Database, lanes: &Lanes, kinds: &[&'static 
                 pushed += rows.len();
                 push(database, lanes, kind, rows).await?;
             }
-            lanes.mark(kind, &epoch).await?;
+            if !lanes.note(kind, &mut epoch, filled).await? {
+                break;
+            }
         }
     }
     Ok(pushed)

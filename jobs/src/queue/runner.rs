@@ -103,7 +103,7 @@ async fn still_ours(context: &mut JobContext, crashes: u32) -> Option<bool> {
         async move {
             let mut tx = SystemTx::begin(database, None).await?;
             let attempt = if crashes > 0 {
-                ledger::take_over(tx.connection(), id, token).await?
+                ledger::take_over(tx.connection(), id, token, crashes).await?
             } else {
                 ledger::due_attempt(tx.connection(), id).await?
             };
@@ -175,7 +175,10 @@ async fn settle_failure<J: Job>(context: &JobContext, failure: Failure) -> Optio
 async fn put_off(context: &JobContext, delay: Duration, cause: &str) -> Result<(), StoreError> {
     let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
     let Envelope { id, attempt, .. } = context.envelope;
-    ledger::retry(tx.connection(), id, context.token, attempt, delay, cause).await?;
+    if !ledger::retry(tx.connection(), id, context.token, attempt, delay, cause).await? {
+        // Counted by another run: with this lease the job leaves the lane, so the relay has to look at it.
+        relay::return_to_relay(tx.connection(), id).await?;
+    }
     tx.commit().await
 }
 

@@ -196,7 +196,7 @@ pub async fn retry(
     error: &str,
 ) -> Result<bool, StoreError> {
     let kept = sqlx::query!(
-        "update jobs set attempt = attempt + 1, fence = $2, last_error = $4, parked = false,
+        "update jobs set attempt = attempt + 1, fence = $2, lost = 0, last_error = $4, parked = false,
            run_at = clock_timestamp() + make_interval(secs => $3),
            relay_at = clock_timestamp() + make_interval(secs => $3)
          where id = $1 and fence <= $2 and attempt = $5",
@@ -228,16 +228,22 @@ pub async fn bury(connection: &mut PgConnection, id: JobId, token: i64, cause: &
     Ok(moved.rows_affected() == 1)
 }
 
-/// Takes a job over from a worker that was lost, spending an attempt and fencing that worker off. Returns the
-/// failed attempts so far; `None` when the job is finished, put off, or taken over by a later lease. Repeating it
-/// spends nothing more.
-pub async fn take_over(connection: &mut PgConnection, id: JobId, token: i64) -> Result<Option<u32>, StoreError> {
+/// Takes a job over from a worker that was lost, spending an attempt and fencing that worker off; `crashes` is the
+/// lane's count. Returns the failed attempts so far; `None` when the job is finished, put off, or taken over by a later
+/// lease. Spends nothing when no further worker was lost since the last time, as after a lease given back.
+pub async fn take_over(
+    connection: &mut PgConnection,
+    id: JobId,
+    token: i64,
+    crashes: u32,
+) -> Result<Option<u32>, StoreError> {
     let attempt = sqlx::query_scalar!(
-        "update jobs set attempt = attempt + (fence < $2)::integer, fence = $2,
+        "update jobs set attempt = attempt + (lost <> $3)::integer, lost = $3, fence = $2,
            last_error = 'the worker running it was lost'
          where id = $1 and fence <= $2 and run_at <= clock_timestamp() returning attempt",
         id.uuid(),
         token,
+        crashes.cast_signed(),
     )
     .fetch_optional(connection)
     .await?;

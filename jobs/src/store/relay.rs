@@ -76,14 +76,12 @@ pub async fn postpone(
     Ok(())
 }
 
-/// Hands a job back to the relay that leaves its lane unfinished, if it is still in the ledger.
+/// Hands a job back to the relay that leaves its lane unfinished, if it is still in the ledger. Always sets another time:
+/// a relay that has pushed the row just now, and would trust the lane with it for minutes, finds that it changed.
 pub async fn return_to_relay(connection: &mut PgConnection, id: JobId) -> Result<(), StoreError> {
-    sqlx::query!(
-        "update jobs set relay_at = least(relay_at, greatest(run_at, clock_timestamp())) where id = $1",
-        id.uuid()
-    )
-    .execute(connection)
-    .await?;
+    sqlx::query!("update jobs set relay_at = greatest(run_at, clock_timestamp()) where id = $1", id.uuid())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

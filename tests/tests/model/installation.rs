@@ -92,6 +92,8 @@ pub struct Installation<'a> {
     undispatched: Vec<Envelope>,
     jobs: Vec<JobId>,
     attempts: HashMap<Uuid, i32>,
+    /// Attempts and lost workers at the last take-over.
+    lost: HashMap<Uuid, (i32, u32)>,
 }
 
 impl<'a> Installation<'a> {
@@ -117,6 +119,7 @@ impl<'a> Installation<'a> {
             undispatched: Vec::new(),
             jobs: Vec::new(),
             attempts: HashMap::new(),
+            lost: HashMap::new(),
         }
     }
 
@@ -211,7 +214,7 @@ impl<'a> Installation<'a> {
         }
         let mut tx = SystemTx::begin(&self.database, None).await.unwrap();
         let attempt = if crashes > 0 {
-            ledger::take_over(tx.connection(), id, token).await.unwrap()
+            ledger::take_over(tx.connection(), id, token, crashes).await.unwrap()
         } else {
             ledger::due_attempt(tx.connection(), id).await.unwrap()
         };
@@ -222,7 +225,11 @@ impl<'a> Installation<'a> {
         held.stage = attempt.map_or(Stage::Noted, Stage::Begun);
         if let (Some(attempt), true) = (attempt, crashes > 0) {
             let before = self.attempts[&id.uuid()];
-            assert_eq!(attempt.cast_signed(), before + 1, "a lost worker spends one attempt");
+            let taken_over = self.lost.insert(id.uuid(), (before, crashes));
+            // A lease that was given back, by a drain or an outage, brings the count that was known.
+            let spent = i32::from(taken_over != Some((before, crashes)));
+            assert_eq!(attempt.cast_signed(), before + spent, "a lost worker spends one attempt");
+            self.lost.insert(id.uuid(), (attempt.cast_signed(), crashes));
         }
     }
 
@@ -332,7 +339,9 @@ async fn commit(database: &Database, id: JobId, token: i64, failed: u32, ending:
             }
         }
         Ending::Retry => {
-            ledger::retry(connection, id, token, failed, Duration::ZERO, "failed").await?;
+            if !ledger::retry(connection, id, token, failed, Duration::ZERO, "failed").await? {
+                relay_store::return_to_relay(tx.connection(), id).await?;
+            }
         }
         Ending::Bury => {
             ledger::bury(connection, id, token, "gave up").await?;

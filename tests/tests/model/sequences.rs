@@ -17,7 +17,7 @@ use super::installation::{Ending, Installation, Step, WORKERS};
 const CASES: u32 = 32;
 const STEPS: usize = 30;
 /// A failing sequence is shortened at most so often; each try is a run.
-const SHORTENINGS: u32 = 100;
+const SHORTENINGS: u32 = 20;
 
 fn step() -> impl Strategy<Value = Step> {
     let worker = 0..WORKERS;
