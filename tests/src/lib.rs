@@ -4,11 +4,13 @@
 //! `TEST_DATABASE_URL`, `TEST_REDIS_URL` and `METACHAT_BIN_DIR`, which `make test` sets.
 
 mod database;
+mod postgres;
 mod process;
 mod redis;
 mod stack;
 
 pub use database::TestDatabase;
+pub use postgres::PrivatePostgres;
 pub use process::Process;
 pub use redis::PrivateRedis;
 pub use stack::{Stack, StackBuilder, WorkerHandle};
