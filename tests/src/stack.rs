@@ -130,6 +130,14 @@ impl Stack {
         self.workers.push(WorkerHandle { process, probes: format!("http://{bind}") });
     }
 
+    /// Waits until the api and every worker are ready.
+    pub async fn ready(&self) {
+        ready(&self.api_url).await;
+        for worker in &self.workers {
+            ready(&worker.probes).await;
+        }
+    }
+
     /// A variable of the processes.
     pub fn env(&self, name: &str) -> &str {
         &self.env[name]

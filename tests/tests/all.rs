@@ -1,6 +1,7 @@
 //! All integration tests in one binary: each that links LanceDB costs 400 MB and a long link.
 
 mod architecture;
+mod chaos;
 mod dashboards;
 mod engines;
 mod http;
