@@ -77,6 +77,14 @@ pub struct WorkerHandle {
     pub probes: String,
 }
 
+impl WorkerHandle {
+    /// Whether it says that it leads the relay.
+    pub async fn leads_the_relay(&self) -> bool {
+        let Ok(answer) = reqwest::get(format!("{}/metrics", self.probes)).await else { return false };
+        answer.text().await.is_ok_and(|metrics| metrics.lines().any(|line| line == "metachat_relay_leader 1"))
+    }
+}
+
 pub struct Stack {
     // Dropped in this order: processes before what they use.
     pub api: Option<Process>,

@@ -3,6 +3,7 @@
 mod architecture;
 mod chaos;
 mod dashboards;
+mod delays;
 mod engines;
 mod http;
 mod lanes;
