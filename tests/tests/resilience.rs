@@ -147,7 +147,7 @@ async fn a_second_signal_gives_running_jobs_back_at_once() {
 
 #[tokio::test]
 async fn a_stopped_leader_does_not_hold_up_the_relay() {
-    let mut stack = Stack::builder().workers(2).start().await;
+    let stack = Stack::builder().workers(2).start().await;
     let (_, client) = stack.tenant("Fellmark").await;
     let receiver = Receiver::start().await.unwrap();
     receiver.set_behaviour(Behaviour::answering([503, 200]));

@@ -44,21 +44,26 @@ impl Dead {
     }
 }
 
-/// The dead jobs, each for having lost three workers, the only cause there may be.
+/// The dead jobs, each for the workers it lost, the only cause there may be.
 ///
 /// The third loss of a job is a suspect's, and a process runs one suspect at a time: each lost process kills one job at
-/// most, whatever else it was running.
+/// most, whatever else it was running. A Redis that is wiped forgets the losses, so a job may have some more; the ledger
+/// does not forget the attempts that they spent. Such a job has cost two more processes than the bound allows it.
 pub async fn explain_dead(stack: &Stack, tally: &Tally) -> Vec<Dead> {
     let rows: Vec<(Uuid, Uuid, String, String)> =
         sqlx::query_as("select id, tenant_id, kind, cause from dead_jobs order by id")
             .fetch_all(stack.database.owner().await)
             .await
             .unwrap();
+    for (id, _, kind, cause) in &rows {
+        println!("{kind} {id} died: {cause}");
+    }
     let most = tally.lost_processes();
     assert!(rows.len() <= most, "{} jobs died of {most} lost processes", rows.len());
     rows.into_iter()
         .map(|(id, tenant, kind, cause)| {
-            assert_eq!(cause, "3 workers were lost while they ran it", "{kind} {id}");
+            let by_losses = cause == "3 workers were lost while they ran it";
+            assert!(by_losses || cause.ends_with("the last worker was lost"), "{kind} {id}: {cause}");
             Dead { id: JobId::from_uuid(id), tenant: TenantId::from_uuid(tenant), kind }
         })
         .collect()
