@@ -56,7 +56,7 @@ impl StackBuilder {
             ("EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
             ("LEASE_SECONDS".to_owned(), "2".to_owned()),
             ("LOG_FORMAT".to_owned(), "text".to_owned()),
-            ("RUST_LOG".to_owned(), "info,lance=warn,lancedb=warn".to_owned()),
+            ("RUST_LOG".to_owned(), "info,lance=warn,lancedb=warn,genai=off".to_owned()),
             ("NO_COLOR".to_owned(), "1".to_owned()),
         ]);
         env.extend(self.env);

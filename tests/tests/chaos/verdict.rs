@@ -47,8 +47,8 @@ impl Dead {
 /// The dead jobs, each for the workers it lost, the only cause there may be.
 ///
 /// The third loss of a job is a suspect's, and a process runs one suspect at a time: each lost process kills one job at
-/// most, whatever else it was running. A Redis that is wiped forgets the losses, so a job may have some more; the ledger
-/// does not forget the attempts that they spent. Such a job has cost two more processes than the bound allows it.
+/// most, whatever else it was running. A Redis that is wiped forgets losses; then the ledger ends it, which remembers
+/// the attempts that they spent.
 pub async fn explain_dead(stack: &Stack, tally: &Tally) -> Vec<Dead> {
     let rows: Vec<(Uuid, Uuid, String, String)> =
         sqlx::query_as("select id, tenant_id, kind, cause from dead_jobs order by id")
