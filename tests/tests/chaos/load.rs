@@ -26,6 +26,8 @@ const LONG: usize = 25;
 /// A client gives up when the api takes a message neither within this nor says why not.
 const PATIENCE: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(200);
+/// One in so many messages is submitted again, as by a client that did not hear it was accepted.
+const REPEATED: usize = 8;
 /// One in so many answers of a receiver is a failure.
 const FAILURES: usize = 15;
 
@@ -168,6 +170,9 @@ async fn converse(client: &Client, tenant: &str, texts: Vec<String>, pace: &Pace
             ..Submission::new(text)
         };
         let message = submit(client, &submission).await;
+        if accepted.messages.len() % REPEATED == 0 {
+            assert_eq!(submit(client, &submission).await.id, message.id, "one key, one message");
+        }
         accepted.conversation = message.conversation_id;
         accepted.messages.push(message.id);
     }
