@@ -1,5 +1,5 @@
 # Every command does its own set-up; the work is in scripts/. Variables: WORKERS, API_PORT, WORKER_PORT, PG_PORT, REDIS_PORT.
-.PHONY: help demo up down test lint bench
+.PHONY: help demo up down test chaos lint bench
 .NOTPARALLEL:
 
 help:
@@ -7,6 +7,7 @@ help:
 	@echo 'make up WORKERS=2   start (or adjust) Postgres, Redis, the api and two workers'
 	@echo 'make down           stop what make up or make test started'
 	@echo 'make test           run every test'
+	@echo 'make chaos          5 000 messages while every process and server crashes (CHAOS_MESSAGES, CHAOS_RATE, CHAOS_SEED)'
 	@echo 'make lint           rustfmt, clippy, shellcheck'
 	@echo 'make bench          what the queue carries, with BullMQ and pgbench beside it'
 
@@ -15,6 +16,10 @@ demo up down lint:
 
 test:
 	@scripts/test $(ARGS)
+
+# The same test that `make test` runs in a bounded form; it prints what it does and a table at the end.
+chaos:
+	@CHAOS_MESSAGES=$${CHAOS_MESSAGES:-5000} scripts/test --profile chaos --no-capture -E 'test(/^chaos::/)'
 
 bench:
 	@scripts/bench $(ARGS)

@@ -12,6 +12,7 @@ const TEMPLATE_LOCK: i64 = 0x006d_6361_7465_7374;
 
 /// Dropped with the test.
 pub struct TestDatabase {
+    admin_url: String,
     name: String,
     url: String,
     owner: OnceCell<PgPool>,
@@ -19,10 +20,14 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     pub async fn create() -> Self {
+        Self::create_on(setting("TEST_DATABASE_URL")).await
+    }
+
+    /// On another server than the tests'.
+    pub async fn create_on(admin_url: String) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
-        let admin_url = setting("TEST_DATABASE_URL");
         let template = template_name();
-        let mut admin = PgConnection::connect(&admin_url).await.expect("TEST_DATABASE_URL answers");
+        let mut admin = PgConnection::connect(&admin_url).await.expect("the server answers");
         sqlx::query("select pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut admin).await.unwrap();
         let exists: bool = sqlx::query_scalar("select exists(select from pg_database where datname = $1)")
             .bind(&template)
@@ -41,7 +46,7 @@ impl TestDatabase {
         }
         run(&mut admin, format!("create database {name} template {template}")).await;
         let url = with_database(&admin_url, &name);
-        Self { name, url, owner: OnceCell::new() }
+        Self { admin_url, name, url, owner: OnceCell::new() }
     }
 
     pub fn url(&self) -> &str {
@@ -66,11 +71,11 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let name = self.name.clone();
+        let (admin_url, name) = (self.admin_url.clone(), self.name.clone());
         // On a thread of its own: a runtime cannot be started, or blocked on, inside the test's.
         let dropped = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
-                let mut admin = PgConnection::connect(&setting("TEST_DATABASE_URL")).await?;
+                let mut admin = PgConnection::connect(&admin_url).await?;
                 admin.execute(AssertSqlSafe(format!("drop database if exists {name} with (force)"))).await
             })
         });
@@ -98,6 +103,6 @@ fn template_name() -> String {
 }
 
 fn with_database(url: &str, name: &str) -> String {
-    let (server, _) = url.rsplit_once('/').expect("TEST_DATABASE_URL names a database");
+    let (server, _) = url.rsplit_once('/').expect("the server's URL names a database");
     format!("{server}/{name}")
 }

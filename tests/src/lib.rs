@@ -5,6 +5,7 @@
 
 mod database;
 mod lane_worker;
+mod postgres;
 mod process;
 mod redis;
 mod relay_loop;
@@ -12,6 +13,7 @@ mod stack;
 
 pub use database::TestDatabase;
 pub use lane_worker::LaneWorker;
+pub use postgres::PrivatePostgres;
 pub use process::Process;
 pub use redis::PrivateRedis;
 pub use relay_loop::RelayLoop;

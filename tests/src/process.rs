@@ -53,7 +53,12 @@ impl Process {
 
     /// Asks to end and waits for it.
     pub async fn terminate(&mut self, limit: Duration) -> ExitStatus {
-        self.signal(libc::SIGTERM);
+        self.end(libc::SIGTERM, limit).await
+    }
+
+    /// Sends a signal that ends it and waits for that.
+    pub async fn end(&mut self, signal: i32, limit: Duration) -> ExitStatus {
+        self.signal(signal);
         let name = self.name.clone();
         eventually(&format!("{name} ends"), limit, async || self.child.try_wait().expect("a child")).await
     }

@@ -4,6 +4,9 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use crate::{Process, eventually, free_port};
 
+/// Reading back the file of a long run included.
+const START: Duration = Duration::from_secs(60);
+
 /// Keeps its data across restarts in an append-only file.
 pub struct PrivateRedis {
     port: u16,
@@ -44,7 +47,7 @@ impl PrivateRedis {
     }
 
     async fn ready(&self) {
-        eventually("Redis is ready", Duration::from_secs(10), async || {
+        eventually("Redis is ready", START, async || {
             let mut connection = self.connection().await.ok()?;
             redis::cmd("PING").query_async::<String>(&mut connection).await.ok()
         })

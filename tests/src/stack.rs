@@ -15,6 +15,7 @@ const START: Duration = Duration::from_secs(60);
 
 pub struct StackBuilder {
     workers: usize,
+    postgres_url: Option<String>,
     redis_url: Option<String>,
     env: BTreeMap<String, String>,
 }
@@ -22,6 +23,11 @@ pub struct StackBuilder {
 impl StackBuilder {
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
+        self
+    }
+
+    pub fn postgres(mut self, url: String) -> Self {
+        self.postgres_url = Some(url);
         self
     }
 
@@ -37,7 +43,8 @@ impl StackBuilder {
 
     pub async fn start(self) -> Stack {
         choose_tls_provider();
-        let database = TestDatabase::create().await;
+        let server = self.postgres_url.unwrap_or_else(|| setting("TEST_DATABASE_URL"));
+        let database = TestDatabase::create_on(server).await;
         let folder = tempfile::tempdir().expect("a folder");
         let mut env = BTreeMap::from([
             ("DATABASE_URL".to_owned(), database.url().to_owned()),
@@ -49,12 +56,13 @@ impl StackBuilder {
             ("EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
             ("LEASE_SECONDS".to_owned(), "2".to_owned()),
             ("LOG_FORMAT".to_owned(), "text".to_owned()),
-            ("RUST_LOG".to_owned(), "info,lance=warn,lancedb=warn".to_owned()),
+            ("RUST_LOG".to_owned(), "info,lance=warn,lancedb=warn,genai=off".to_owned()),
             ("NO_COLOR".to_owned(), "1".to_owned()),
         ]);
         env.extend(self.env);
-        let mut stack =
-            Stack { api: None, api_url: String::new(), workers: Vec::new(), env, folder, database, started: 0 };
+        let api_bind = format!("127.0.0.1:{}", free_port());
+        let api_url = format!("http://{api_bind}");
+        let mut stack = Stack { api: None, workers: Vec::new(), api_url, api_bind, env, folder, database, started: 0 };
         stack.start_api().await;
         for _ in 0..self.workers {
             stack.start_worker().await;
@@ -69,11 +77,20 @@ pub struct WorkerHandle {
     pub probes: String,
 }
 
+impl WorkerHandle {
+    /// Whether it says that it leads the relay.
+    pub async fn leads_the_relay(&self) -> bool {
+        let Ok(answer) = reqwest::get(format!("{}/metrics", self.probes)).await else { return false };
+        answer.text().await.is_ok_and(|metrics| metrics.lines().any(|line| line == "metachat_relay_leader 1"))
+    }
+}
+
 pub struct Stack {
     // Dropped in this order: processes before what they use.
     pub api: Option<Process>,
     pub workers: Vec<WorkerHandle>,
     pub api_url: String,
+    api_bind: String,
     env: BTreeMap<String, String>,
     folder: tempfile::TempDir,
     pub database: TestDatabase,
@@ -87,28 +104,46 @@ impl Stack {
     }
 
     pub fn builder() -> StackBuilder {
-        StackBuilder { workers: 1, redis_url: None, env: BTreeMap::new() }
+        StackBuilder { workers: 1, postgres_url: None, redis_url: None, env: BTreeMap::new() }
     }
 
+    /// Starts the api and waits until it is ready.
     pub async fn start_api(&mut self) {
-        let bind = format!("127.0.0.1:{}", free_port());
-        let mut command = self.command("metachat-api");
-        command.arg("serve").env("API_BIND", &bind);
-        self.api = Some(Process::start("api", self.folder.path(), command));
-        self.api_url = format!("http://{bind}");
+        self.launch_api();
         ready(&self.api_url).await;
     }
 
+    /// Starts the api, at the same address each time, and leaves it to itself.
+    pub fn launch_api(&mut self) {
+        let mut command = self.command("metachat-api");
+        command.arg("serve").env("API_BIND", &self.api_bind);
+        self.api = Some(Process::start("api", self.folder.path(), command));
+    }
+
+    /// Starts a worker and waits until it is ready.
     pub async fn start_worker(&mut self) -> &mut WorkerHandle {
+        self.launch_worker();
+        let worker = self.workers.last_mut().expect("just launched");
+        ready(&worker.probes).await;
+        worker
+    }
+
+    /// Starts a worker and leaves it to itself.
+    pub fn launch_worker(&mut self) {
         let bind = format!("127.0.0.1:{}", free_port());
         let mut command = self.command("metachat-worker");
         command.arg("run").env("WORKER_BIND", &bind);
         self.started += 1;
         let process = Process::start(&format!("worker-{}", self.started), self.folder.path(), command);
-        let probes = format!("http://{bind}");
-        self.workers.push(WorkerHandle { process, probes: probes.clone() });
-        ready(&probes).await;
-        self.workers.last_mut().expect("just pushed")
+        self.workers.push(WorkerHandle { process, probes: format!("http://{bind}") });
+    }
+
+    /// Waits until the api and every worker are ready.
+    pub async fn ready(&self) {
+        ready(&self.api_url).await;
+        for worker in &self.workers {
+            ready(&worker.probes).await;
+        }
     }
 
     /// A variable of the processes.

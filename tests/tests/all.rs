@@ -2,8 +2,10 @@
 
 mod architecture;
 mod bad_jobs;
+mod chaos;
 mod dashboards;
 mod dead_letters;
+mod delays;
 mod engines;
 mod fairness;
 mod http;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use loadtest::{
     client::{Client, MessageStatus, Submission},
     fake_model::{Config, FakeModel},
-    receiver::{Receiver, Signature},
+    receiver::{Behaviour, Receiver, Signature},
 };
 use tests::{PrivateRedis, Stack, eventually};
 
@@ -114,6 +114,71 @@ async fn a_deploy_is_silent() {
     stack.start_worker().await;
     answered_once(&stack, &client, &ids).await;
     stack.finish().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_gives_running_jobs_back_at_once() {
+    let model = FakeModel::start(Config { latency: Duration::from_secs(20), ..Config::default() }).await.unwrap();
+    let mut stack = Stack::builder()
+        .env("LLM_BASE_URL", model.base_url())
+        .env("LLM_API_KEY", "sk")
+        // So that the job cannot be waiting for its lease to expire.
+        .env("LEASE_SECONDS", "120")
+        .start()
+        .await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let ids = submit(&client, 3).await;
+    eventually("completions are running", LIMIT, async || (model.requests().len() == 3).then_some(())).await;
+    let mut old = stack.workers.remove(0);
+    stack.start_worker().await;
+    old.process.signal(libc::SIGTERM);
+    eventually("it drains", LIMIT, async || old.process.log().contains("draining").then_some(())).await;
+    assert_eq!(model.requests().len(), 3, "a draining worker keeps what it runs");
+    model.configure(|config| config.latency = Duration::ZERO);
+    let status = old.process.terminate(Duration::from_secs(3)).await;
+    assert!(status.success(), "{status}");
+    eventually("they run elsewhere", Duration::from_secs(5), async || (model.requests().len() == 6).then_some(()))
+        .await;
+    answered_once(&stack, &client, &ids).await;
+    let spent = "select count(*) from job_history where attempt > 1";
+    assert_eq!(stack.database.count(spent).await, 0, "no attempt is spent");
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn a_stopped_leader_does_not_hold_up_the_relay() {
+    let stack = Stack::builder().workers(2).start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let receiver = Receiver::start().await.unwrap();
+    receiver.set_behaviour(Behaviour::answering([503, 200]));
+    let endpoint = client.create_endpoint(&receiver.url(), &["message.received"]).await.unwrap();
+    receiver.set_secret(&endpoint.secret);
+    let leader = eventually("one leads", LIMIT, async || leaders(&stack).await.pop()).await;
+    stack.workers[leader].process.signal(libc::SIGSTOP);
+
+    submit(&client, 1).await;
+    receiver.wait_for(1, LIMIT).await.expect("a push that needs no relay");
+    // Put off by a second, the second try is the relay's to push.
+    receiver.wait_for(2, Duration::from_secs(10)).await.expect("another leader's push");
+    assert!(stack.workers[1 - leader].leads_the_relay().await);
+
+    stack.workers[leader].process.signal(libc::SIGCONT);
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(leaders(&stack).await, [1 - leader], "the one that was stopped knows that it leads no more");
+    }
+    stack.finish().await;
+}
+
+/// The numbers of the workers that say they lead the relay.
+async fn leaders(stack: &Stack) -> Vec<usize> {
+    let mut leaders = Vec::new();
+    for (n, worker) in stack.workers.iter().enumerate() {
+        if worker.leads_the_relay().await {
+            leaders.push(n);
+        }
+    }
+    leaders
 }
 
 #[tokio::test]

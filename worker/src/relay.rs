@@ -22,6 +22,8 @@ use crate::scheduler;
 
 /// Between two looks at the ledger: bounds how late a delayed job starts.
 const TICK: Duration = Duration::from_millis(200);
+/// Between two signs of life of the leader, which Postgres waits for: see [`Candidate`].
+const CONFIRM: Duration = Duration::from_millis(200);
 /// Between two looks for lanes that lost their data, which are the scheduler's turns too, and two reports of the gauges.
 const CHECK: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_secs(5);
@@ -64,19 +66,34 @@ async fn stand(
     lead(database, lanes, stop, &mut candidate).await
 }
 
+/// Does the office's duties until stopped, or until the office is lost.
 async fn lead(
     database: &Database,
     lanes: &Lanes,
     stop: &CancellationToken,
     candidate: &mut Candidate,
 ) -> Result<(), RelayError> {
+    tokio::select! {
+        lost = hold(candidate) => lost,
+        ended = serve(database, lanes, stop) => ended,
+    }
+}
+
+/// Beside the duties, not between them: filling the lanes after a loss may take minutes. Returns when the office is lost.
+async fn hold(candidate: &mut Candidate) -> Result<(), RelayError> {
+    loop {
+        within(candidate.confirm()).await?;
+        tokio::time::sleep(CONFIRM).await;
+    }
+}
+
+async fn serve(database: &Database, lanes: &Lanes, stop: &CancellationToken) -> Result<(), RelayError> {
     let kinds = kinds::names();
     let mut check_at = Instant::now();
     let mut report_at = Instant::now();
     let mut overflow = None;
     within(scheduler::register(database)).await?;
     while !stop.is_cancelled() {
-        within(candidate.confirm()).await?;
         if Instant::now() >= check_at {
             check_at = Instant::now() + CHECK;
             scheduler::turn(database).await;

@@ -21,6 +21,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: &str = "15s";
 /// Postgres ends a transaction left open by a stalled process, so that its locks do not outlive its lease.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "15s";
+/// Longest silence of a session that holds a lock.
+const SILENCE: &str = "5s";
 /// Connections of the system role a process needs: key look-up, relay, billing.
 const SYSTEM_CONNECTIONS: u32 = 4;
 
@@ -75,9 +77,10 @@ impl Database {
         Ok(self.system.acquire().await?)
     }
 
-    /// A system connection outside the pool, for a lock held as long as the session lives.
+    /// A system connection outside the pool, for a lock held as long as the session lives. Postgres ends it when
+    /// nothing was asked in it for [`SILENCE`]: a process that is stopped keeps its connections, not its locks.
     pub async fn system_session(&self) -> Result<PgConnection, StoreError> {
-        let options = self.system.connect_options().as_ref().clone();
+        let options = self.system.connect_options().as_ref().clone().options([("idle_session_timeout", SILENCE)]);
         let mut session = options.connect().await?;
         sqlx::query("set role metachat_system").execute(&mut session).await?;
         Ok(session)

@@ -19,7 +19,7 @@ impl Office {
     }
 }
 
-/// A session that may hold an office.
+/// A session that may hold an office. It has to be used more often than every 5 seconds, or Postgres ends it.
 pub struct Candidate {
     office: Office,
     session: PgConnection,
