@@ -64,6 +64,7 @@ impl PrivatePostgres {
 }
 
 impl Drop for PrivatePostgres {
+    #[expect(clippy::disallowed_methods, reason = "drop cannot await; the server is gone in milliseconds")]
     fn drop(&mut self) {
         // Killed outright it would leave its shared memory behind.
         self.process.signal(libc::SIGQUIT);
