@@ -122,6 +122,19 @@ async fn a_job_that_is_held_is_not_added_again() {
 }
 
 #[tokio::test]
+async fn a_late_dispatch_does_not_undo_what_the_relay_knows() {
+    let lanes = lanes(Duration::from_secs(30));
+    let fresh = job(TenantId::generate(), FREE);
+    let relayed = Envelope { attempt: 2, relayed: true, ..fresh.clone() };
+    for (pushed, attempt) in [(&fresh, 0), (&relayed, 2), (&fresh, 2)] {
+        push(&lanes, std::slice::from_ref(pushed)).await;
+        let claimed = lanes.claim(KIND, 1, false).await.unwrap();
+        assert_eq!(claimed[0].envelope.as_ref().unwrap().attempt, attempt);
+        lanes.settle(KIND, &[(Settlement::Release, claimed[0].member.clone())]).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn smaller_priorities_go_first_and_a_released_job_keeps_its_place() {
     let lanes = lanes(Duration::from_secs(30));
     let tenant = TenantId::generate();

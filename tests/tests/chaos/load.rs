@@ -61,7 +61,7 @@ impl Tenants {
             let settings = json!({ "model": { "provider": provider } });
             let (tenant, client) = stack.tenant_with_settings(&format!("Shop {n}"), settings).await;
             let receiver = Receiver::start().await.unwrap();
-            let failing = (1..=messages).map(|n| if n % FAILURES == 0 { [500, 503, 429][n % 3] } else { 200 });
+            let failing = (1..=messages).map(|n| if n.is_multiple_of(FAILURES) { [500, 503, 429][n % 3] } else { 200 });
             receiver.set_behaviour(Behaviour::answering(failing.chain([200]).collect::<Vec<_>>()));
             let endpoint = client.create_endpoint(&receiver.url(), &[]).await.unwrap();
             receiver.set_secret(&endpoint.secret);

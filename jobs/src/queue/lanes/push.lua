@@ -25,8 +25,8 @@ for i = 4, #ARGV, 6 do
     results[#results + 1] = 2
   elseif full or redis.call('HSETNX', JOBS, job, envelope) == 0 then
     if redis.call('ZSCORE', READY, job) or redis.call('ZSCORE', queue_of(name), job) then
-      -- The later envelope knows more: the runs that failed meanwhile.
-      redis.call('HSET', JOBS, job, envelope)
+      -- The relay's envelope knows more: the runs that failed meanwhile. A late one of the enqueuer's does not.
+      if cjson.decode(envelope).relayed then redis.call('HSET', JOBS, job, envelope) end
       results[#results + 1] = 0
     else
       results[#results + 1] = 1
