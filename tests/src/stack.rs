@@ -80,7 +80,8 @@ pub struct WorkerHandle {
 impl WorkerHandle {
     /// Whether it says that it leads the relay.
     pub async fn leads_the_relay(&self) -> bool {
-        let Ok(answer) = reqwest::get(format!("{}/metrics", self.probes)).await else { return false };
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().expect("a client");
+        let Ok(answer) = client.get(format!("{}/metrics", self.probes)).send().await else { return false };
         answer.text().await.is_ok_and(|metrics| metrics.lines().any(|line| line == "metachat_relay_leader 1"))
     }
 }
@@ -121,6 +122,17 @@ impl Stack {
     }
 
     /// Starts a worker and waits until it is ready.
+    /// Which workers say that they lead the relay: one, but for moments.
+    pub async fn leaders(&self) -> Vec<usize> {
+        let mut leaders = Vec::new();
+        for (n, worker) in self.workers.iter().enumerate() {
+            if worker.leads_the_relay().await {
+                leaders.push(n);
+            }
+        }
+        leaders
+    }
+
     pub async fn start_worker(&mut self) -> &mut WorkerHandle {
         self.launch_worker();
         let worker = self.workers.last_mut().expect("just launched");

@@ -153,7 +153,7 @@ async fn a_stopped_leader_does_not_hold_up_the_relay() {
     receiver.set_behaviour(Behaviour::answering([503, 200]));
     let endpoint = client.create_endpoint(&receiver.url(), &["message.received"]).await.unwrap();
     receiver.set_secret(&endpoint.secret);
-    let leader = eventually("one leads", LIMIT, async || leaders(&stack).await.pop()).await;
+    let leader = eventually("one leads", LIMIT, async || stack.leaders().await.pop()).await;
     stack.workers[leader].process.signal(libc::SIGSTOP);
 
     submit(&client, 1).await;
@@ -165,21 +165,12 @@ async fn a_stopped_leader_does_not_hold_up_the_relay() {
     stack.workers[leader].process.signal(libc::SIGCONT);
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        assert_eq!(leaders(&stack).await, [1 - leader], "the one that was stopped knows that it leads no more");
+        assert_eq!(stack.leaders().await, [1 - leader], "the one that was stopped knows that it leads no more");
     }
     stack.finish().await;
 }
 
 /// The numbers of the workers that say they lead the relay.
-async fn leaders(stack: &Stack) -> Vec<usize> {
-    let mut leaders = Vec::new();
-    for (n, worker) in stack.workers.iter().enumerate() {
-        if worker.leads_the_relay().await {
-            leaders.push(n);
-        }
-    }
-    leaders
-}
 
 #[tokio::test]
 async fn messages_are_accepted_while_no_worker_runs() {

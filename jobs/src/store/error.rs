@@ -41,9 +41,9 @@ impl StoreError {
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
             // Class 08 is a lost connection, 57 an operator's intervention (shutdown, start-up), 53 resources. 57014 is the
             // statement's own time-out, which may be the statement's own fault.
-            Self::Database(sqlx::Error::Database(refused)) => refused.code().is_some_and(|code| {
-                code != "57014" && ["08", "57", "53"].iter().any(|class| code.starts_with(class))
-            }),
+            Self::Database(sqlx::Error::Database(refused)) => refused
+                .code()
+                .is_some_and(|code| code != "57014" && ["08", "57", "53"].iter().any(|class| code.starts_with(class))),
             _ => false,
         }
     }

@@ -14,8 +14,8 @@ use crate::queue::lanes::Claimed;
 /// Waits between tries while Redis is away.
 const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
-/// How long a worker whose lane has more than it can take waits for half of its slots to be free: quick jobs are claimed
-/// many at a time, slow ones lose a millisecond.
+/// How long a worker whose lane has more than it can take waits for a quarter of its slots to be free: quick jobs are
+/// claimed many at a time, slow ones lose a millisecond.
 const GATHER: Duration = Duration::from_millis(1);
 /// Crashes from which on a job is a suspect.
 const SUSPECT: u32 = 2;
@@ -32,7 +32,7 @@ pub(super) async fn run(
     loop {
         let slot = tokio::select! {
             () = config.stop.cancelled() => return,
-            slot = some_free(&slots, if saturated { config.slots / 2 } else { 1 }) => slot,
+            slot = some_free(&slots, if saturated { config.slots / 4 } else { 1 }) => slot,
         };
         let mut free = with_all_free(slot, &slots);
         let asked = free.num_permits();

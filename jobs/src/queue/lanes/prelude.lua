@@ -38,19 +38,17 @@ end
 -- Records of the tenants a script touches, by name.
 local touched = {}
 local RECORD = '<I4I4I4I4dd'
+local NEW_RECORD = struct.pack(RECORD, 1, 1, 0, 0, 0, 0)
 
 -- Reads the records of tenants: weight, cap, active (ready, running or in quarantine), waiting (in its queue),
 -- finish (virtual finish of its last ready job), urgent (the same among its urgent jobs).
 local function load_tenants(names)
   if #names == 0 then return end
   local records = redis.call('HMGET', TENANTS, unpack(names))
-  for i, name in ipairs(names) do
-    local tenant = {weight = 1, cap = 1, active = 0, waiting = 0, finish = 0, urgent = 0}
-    if records[i] then
-      tenant.weight, tenant.cap, tenant.active, tenant.waiting, tenant.finish, tenant.urgent =
-        struct.unpack(RECORD, records[i])
-    end
-    touched[name] = tenant
+  for i = 1, #names do
+    local weight, cap, active, waiting, finish, urgent = struct.unpack(RECORD, records[i] or NEW_RECORD)
+    touched[names[i]] =
+      {weight = weight, cap = cap, active = active, waiting = waiting, finish = finish, urgent = urgent}
   end
 end
 
@@ -58,12 +56,12 @@ end
 local function save_tenants(vtime)
   local kept, gone = {}, {}
   for name, tenant in pairs(touched) do
-    if tenant.active <= 0 and tenant.waiting <= 0 and tenant.finish <= vtime then
+    if tenant.active == 0 and tenant.waiting == 0 and tenant.finish <= vtime then
       gone[#gone + 1] = name
     else
       kept[#kept + 1] = name
-      kept[#kept + 1] = struct.pack(RECORD, tenant.weight, tenant.cap, math.max(tenant.active, 0),
-        math.max(tenant.waiting, 0), tenant.finish, tenant.urgent)
+      kept[#kept + 1] = struct.pack(RECORD, tenant.weight, tenant.cap, tenant.active, tenant.waiting, tenant.finish,
+        tenant.urgent)
     end
   end
   if #kept > 0 then redis.call('HSET', TENANTS, unpack(kept)) end
@@ -73,17 +71,17 @@ end
 -- Makes one of a tenant's jobs ready: appends its virtual start and its name to `entries`. An urgent job overtakes its
 -- tenant's usual ones; those that become ready after it pay for that.
 local function make_ready(tenant, job, priority, vtime, entries)
-  local start = math.max(vtime, tenant.finish)
+  local start = tenant.finish > vtime and tenant.finish or vtime
   tenant.finish = start + 1 / tenant.weight
   if priority < USUAL_PRIORITY then
-    start = math.max(vtime, tenant.urgent)
+    start = tenant.urgent > vtime and tenant.urgent or vtime
     tenant.urgent = start + 1 / tenant.weight
     -- Before a usual job with the same start.
     start = start - (USUAL_PRIORITY - priority) * 1e-6
   end
   tenant.active = tenant.active + 1
-  entries[#entries + 1] = start
-  entries[#entries + 1] = job
+  local at = #entries
+  entries[at + 1], entries[at + 2] = start, job
 end
 
 -- Puts jobs into `ready`; returns whether there were none before, in which case workers may be asleep.
