@@ -151,6 +151,23 @@ async fn smaller_priorities_go_first_and_a_released_job_keeps_its_place() {
 }
 
 #[tokio::test]
+async fn of_what_waits_for_its_cap_the_urgent_goes_first() {
+    let lanes = lanes(Duration::from_secs(30));
+    let (tenant, share) = (TenantId::generate(), Share { weight: 1, in_flight: 2 });
+    let jobs: Vec<_> = [5, 5, 5, 9, 5, 1, 0].map(|priority| Envelope { priority, ..job(tenant, share) }).into();
+    push(&lanes, &jobs).await;
+    let mut order = Vec::new();
+    loop {
+        let claimed = lanes.claim(KIND, 1, false).await.unwrap();
+        let Some(first) = claimed.first() else { break };
+        order.push(jobs.iter().position(|job| job.id == id(first)).unwrap());
+        finish(&lanes, claimed).await;
+    }
+    // The first two were ready before the urgent ones came; one of these becomes ready as the first finishes.
+    assert_eq!(order, [0, 6, 5, 1, 2, 4, 3]);
+}
+
+#[tokio::test]
 async fn a_late_worker_can_neither_renew_nor_settle() {
     let lanes = lanes(Duration::from_millis(100));
     push(&lanes, &[job(TenantId::generate(), FREE)]).await;

@@ -205,6 +205,23 @@ async fn hot_queries_use_their_indexes() {
     assert!(checked >= 4, "{checked} queries were found");
 }
 
+/// The planner mostly sees the table empty, when every index looks as good as another, and none better than no index.
+#[tokio::test]
+async fn a_job_is_found_by_its_id_however_many_its_tenant_has() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    sqlx::query("analyze jobs").execute(test.owner().await).await.unwrap();
+    let mut tx = database.tenant(TenantId::generate()).await.unwrap();
+    for statement in [
+        "explain update jobs set attempt = 1 where id = '00000000-0000-0000-0000-000000000002' and fence <= 1",
+        "explain delete from jobs where id = '00000000-0000-0000-0000-000000000002' and fence <= 1",
+    ] {
+        let plan: Vec<String> = sqlx::query_scalar(statement).fetch_all(tx.connection()).await.unwrap();
+        let walks = plan.iter().any(|line| line.contains("Filter") && line.contains("(id ="));
+        assert!(!walks, "{statement}\n{}", plan.join("\n"));
+    }
+}
+
 #[tokio::test]
 async fn a_wiped_redis_is_rebuilt_from_the_ledger() {
     let test = TestDatabase::create().await;

@@ -27,18 +27,24 @@ use uuid::Uuid;
 
 use crate::{RUNS, cost, lanes, median, no_engines, setting, worker};
 
+/// Jobs of a run, in [`CHAINS`] chains: each job's completion enqueues the next one.
 const JOBS: usize = 20_000;
+/// Jobs under way at once.
+const CHAINS: usize = 100;
+/// Tenants they belong to.
+const TENANTS: usize = 50;
 /// Transactions open at once, as in the pgbench run beside it.
 const CLIENTS: usize = 20;
 
-/// Finished without an effect, through the shared commit.
+/// Does nothing but enqueue the next of its chain.
 #[derive(Serialize, Deserialize)]
-struct Unchanged {
+struct NoOp {
     tenant: TenantId,
-    n: usize,
+    chain: usize,
+    left: usize,
 }
 
-impl Job for Unchanged {
+impl Job for NoOp {
     type Scope = TenantTx;
 
     const KIND: &'static str = "bench_no_op";
@@ -51,7 +57,7 @@ impl Job for Unchanged {
     }
 
     fn key(&self) -> String {
-        self.n.to_string()
+        format!("{}-{}", self.chain, self.left)
     }
 
     fn subject(&self) -> Option<Uuid> {
@@ -59,7 +65,9 @@ impl Job for Unchanged {
     }
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
-        context.finish_unchanged().await
+        let Self { tenant, chain, left } = *self;
+        let next = (left > 0).then(|| Self { tenant, chain, left: left - 1 });
+        context.finish_enqueuing(next.as_slice()).await
     }
 
     async fn give_up(_: &mut Completion<TenantTx>, _: &Envelope, _: &str) -> Result<(), StoreError> {
@@ -70,22 +78,25 @@ impl Job for Unchanged {
 pub async fn run() {
     let config = DatabaseConfig { url: setting("DATABASE_URL"), max_connections: CLIENTS as u32 };
     let database = Database::connect(&config).expect("a usable URL");
-    let tenant = tenant(&database).await;
+    let mut tenants = Vec::with_capacity(TENANTS);
+    for _ in 0..TENANTS {
+        tenants.push(tenant(&database).await);
+    }
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let before = cost::cpu_of("postgres");
-        rates.push(once(&database, tenant).await);
+        rates.push(once(&database, &tenants).await);
         costs.push((cost::cpu_of("postgres") - before) * 1e6 / JOBS as f64);
     }
     println!(
-        "ledgered no-op, {JOBS} jobs, {CLIENTS} clients: median {:.0} jobs/s of {:?}; {:.0} µs of Postgres per job",
+        "ledgered no-op, {JOBS} jobs in {CHAINS} chains of {TENANTS} tenants, {CLIENTS} connections: median {:.0} jobs/s of {:?}; {:.0} µs of Postgres per job",
         median(rates.clone()),
         rates.iter().map(|rate| rate.round()).collect::<Vec<_>>(),
         median(costs),
     );
 }
 
-async fn once(database: &Database, tenant: TenantId) -> f64 {
+async fn once(database: &Database, tenants: &[TenantId]) -> f64 {
     let lanes = lanes();
     let (dispatcher, _) = Dispatcher::start(lanes.clone());
     let (group_commit, _) = GroupCommit::start(database.clone());
@@ -101,32 +112,24 @@ async fn once(database: &Database, tenant: TenantId) -> f64 {
     };
     let (stop, ran) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let counted = stop.clone();
-    let working = worker::work(&lanes, Unchanged::KIND, stop, move |delivery| {
+    let working = worker::work(&lanes, NoOp::KIND, stop, move |delivery| {
         let (runtime, ran, stop) = (runtime.clone(), ran.clone(), counted.clone());
         Box::pin(async move {
-            runner::run::<Unchanged>(delivery, runtime).await;
+            runner::run::<NoOp>(delivery, runtime).await;
             if ran.fetch_add(1, Ordering::Relaxed) + 1 == JOBS {
                 stop.cancel();
             }
         })
     });
     let started = Instant::now();
-    let next = AtomicUsize::new(0);
-    let client = async || {
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= JOBS {
-                break;
-            }
-            let mut work = Work::<TenantTx>::begin(database, &dispatcher, Some(tenant), Plan::Pro.share(), None)
-                .await
-                .expect("begun");
-            work.enqueue(&Unchanged { tenant, n }).expect("added");
-            work.commit().await.expect("committed");
-        }
-    };
-    let accepting = futures::future::join_all((0..CLIENTS).map(|_| client()));
-    tokio::join!(working, accepting);
+    for chain in 0..CHAINS {
+        let (tenant, left) = (tenants[chain % TENANTS], JOBS / CHAINS - 1);
+        let mut work =
+            Work::<TenantTx>::begin(database, &dispatcher, Some(tenant), Plan::Pro.share(), None).await.expect("begun");
+        work.enqueue(&NoOp { tenant, chain, left }).expect("added");
+        work.commit().await.expect("committed");
+    }
+    working.await;
     cost::per_second(JOBS as f64, started.elapsed())
 }
 

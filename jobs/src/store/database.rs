@@ -46,6 +46,8 @@ impl Database {
     pub fn connect(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let options: PgConnectOptions = config.url.parse::<PgConnectOptions>()?.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
+            // The ledger's table is mostly empty, so a plan made then reads all of it, and is kept while it fills.
+            ("enable_seqscan", "off"),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
             // A host that vanishes without a word loses its locks, the relay's among them, within 15 seconds.
             ("tcp_keepalives_idle", "5"),

@@ -1,20 +1,18 @@
 -- ARGV: wake channel, how many of the members are finished (they come first; the others are released), members.
 -- Returns how many leases were lost before.
 local finishes = tonumber(ARGV[2])
-local held = redis.call('ZMSCORE', LEASES, unpack(ARGV, 3))
 local any_crashed = redis.call('EXISTS', CRASHES) == 1
 local vtime = tonumber(redis.call('GET', VTIME) or '0')
 
 local stale, wake = 0, false
-local ended, finished, landed, names, entries = {}, {}, {}, {}, {}
-for i = 1, #held do
-  local member = ARGV[i + 2]
-  if not held[i] then
+local finished, landed, names, entries = {}, {}, {}, {}
+for i = 3, #ARGV do
+  local member = ARGV[i]
+  if redis.call('ZREM', LEASES, member) == 0 then
     stale = stale + 1
   else
-    ended[#ended + 1] = member
     local job = string.sub(member, 17)
-    if i <= finishes then
+    if i - 2 <= finishes then
       finished[#finished + 1] = job
       local name = string.sub(member, 49)
       local jobs = landed[name]
@@ -31,7 +29,6 @@ for i = 1, #held do
     end
   end
 end
-if #ended > 0 then redis.call('ZREM', LEASES, unpack(ended)) end
 if #finished > 0 then
   redis.call('HDEL', JOBS, unpack(finished))
   if any_crashed then redis.call('HDEL', CRASHES, unpack(finished)) end
@@ -56,12 +53,19 @@ for name, jobs in pairs(landed) do
   -- What waited for one of its tenant's jobs to finish is ready now: a few at a time, which spares most of the look-ups.
   local room, step = tenant.cap - tenant.active, math.min(math.ceil(tenant.cap / 8), 8)
   if tenant.waiting > 0 and room >= step then
+    local urgent
     -- After a cap was raised, no more than twice what finished, so that the work stays in proportion.
-    local next = redis.call('ZPOPMIN', queue_of(name), math.min(room, math.max(2 * jobs, step)))
-    for i = 1, #next, 2 do
-      make_ready(tenant, next[i], math.floor(tonumber(next[i + 1]) / 1e12), vtime, entries)
+    local queue, last = queue_of(name), math.min(room, math.max(2 * jobs, step)) - 1
+    local next = redis.call('ZRANGE', queue, 0, last)
+    for i = 1, #next do
+      -- Urgent ones come first: after a usual one, all are.
+      local priority = USUAL_PRIORITY
+      if i == 1 or urgent then priority = math.floor(tonumber(redis.call('ZSCORE', queue, next[i])) / 1e12) end
+      urgent = priority < USUAL_PRIORITY
+      make_ready(tenant, next[i], priority, vtime, entries)
     end
-    tenant.waiting = #next > 0 and tenant.waiting - #next / 2 or 0
+    redis.call('ZREMRANGEBYRANK', queue, 0, last)
+    tenant.waiting = #next > 0 and tenant.waiting - #next or 0
   end
 end
 if add_ready(entries) then wake = true end
