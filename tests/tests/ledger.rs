@@ -69,6 +69,31 @@ async fn of_two_runs_one_completes() {
 }
 
 #[tokio::test]
+async fn completions_that_share_a_commit_are_guarded_one_by_one() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let (mine, fenced, gone) = (row("mine"), row("fenced"), row("gone"));
+    insert(&database, &[mine.clone(), fenced.clone(), row("waits")]).await;
+    let mut tx = SystemTx::begin(&database, None).await.unwrap();
+    ledger::take_over(tx.connection(), fenced.id, 7, 1).await.unwrap();
+    let next = [row("after mine"), row("waits"), row("after fenced"), row("after gone")];
+    let completion = |job: &ledger::NewJob, next: &[ledger::NewJob]| ledger::Completion {
+        id: job.id,
+        token: 6,
+        started_at: Utc::now(),
+        outcome: ledger::Outcome::Done,
+        next: next.to_vec(),
+    };
+    let completions = [completion(&mine, &next[..2]), completion(&fenced, &next[2..3]), completion(&gone, &next[3..])];
+    let (moved, written) = ledger::complete_many(tx.connection(), &completions).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(moved.into_iter().collect::<Vec<_>>(), [mine.id], "not the fenced-off one, nor the one that is gone");
+    assert_eq!(written.into_iter().collect::<Vec<_>>(), [next[0].id], "what waits already is not written again");
+    let left = "select count(*) from jobs where key in ('fenced', 'waits', 'after mine')";
+    assert_eq!((test.count(left).await, test.count("select count(*) from jobs").await), (3, 3));
+}
+
+#[tokio::test]
 async fn a_fenced_off_worker_can_neither_complete_retry_nor_bury() {
     let test = TestDatabase::create().await;
     let database = test.connect();

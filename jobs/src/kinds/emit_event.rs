@@ -86,15 +86,10 @@ impl Job for EmitEvent {
             receivers.push(Receiver::Callback { message });
         }
         tx.commit().await?;
-        if receivers.is_empty() {
-            return context.finish_unchanged().await;
-        }
-        let mut done = context.finish::<TenantTx>().await?;
-        for receiver in receivers {
-            let Self { tenant, event, subject } = *self;
-            done.enqueue(&DeliverWebhook { tenant, event, receiver, subject })?;
-        }
-        done.commit().await
+        let Self { tenant, event, subject } = *self;
+        let deliveries: Vec<_> =
+            receivers.into_iter().map(|receiver| DeliverWebhook { tenant, event, receiver, subject }).collect();
+        context.finish_enqueuing(&deliveries).await
     }
 
     async fn give_up(_: &mut Completion<TenantTx>, envelope: &Envelope, cause: &str) -> Result<(), StoreError> {

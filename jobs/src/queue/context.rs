@@ -3,6 +3,7 @@
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -10,15 +11,19 @@ use chrono::{DateTime, Utc};
 use super::{
     dispatch::Dispatcher,
     envelope::Envelope,
-    group_commit::GroupCommit,
+    group_commit::{Committed, GroupCommit},
+    job::Job,
     outcome::{Done, Failure},
     signals::Announcements,
-    work::Work,
+    work::{self, Work},
 };
 use crate::{
     domain::{ids::TenantId, stripe::PriceList},
     ports::Engines,
-    store::{Database, Scope, StoreError, TenantTx, jobs as ledger},
+    store::{
+        Database, Scope, StoreError, TenantTx,
+        jobs::{self as ledger, NewJob},
+    },
 };
 
 /// What every job of a process shares.
@@ -76,20 +81,30 @@ impl JobContext {
         if ours { Ok(Completion { work }) } else { Err(Failure::Stale) }
     }
 
-    /// Finishes the job: there was nothing to change. Shares its commit with others.
-    pub async fn finish_unchanged(&self) -> Result<Done, Failure> {
-        self.end(ledger::Outcome::Done).await
+    /// Finishes the job, with nothing to change but the jobs that follow, none of which may have this one's kind and
+    /// key. Shares its commit with others.
+    pub async fn finish_enqueuing<J: Job>(&self, next: &[J]) -> Result<Done, Failure> {
+        let trace = &self.envelope.traceparent;
+        let next: Result<Vec<_>, _> = next.iter().map(|job| work::row(job, Duration::ZERO, trace.clone())).collect();
+        self.end(ledger::Outcome::Done, next?).await
     }
 
     /// Finishes the job without an effect: what it was for has ended, or is gone.
     pub async fn cancel(&self) -> Result<Done, Failure> {
-        self.end(ledger::Outcome::Cancelled).await
+        self.end(ledger::Outcome::Cancelled, Vec::new()).await
     }
 
-    async fn end(&self, outcome: ledger::Outcome) -> Result<Done, Failure> {
+    async fn end(&self, outcome: ledger::Outcome, next: Vec<NewJob>) -> Result<Done, Failure> {
         let Self { token, started_at, .. } = *self;
-        let completion = ledger::Completion { id: self.envelope.id, token, started_at, outcome };
-        if self.runtime.group_commit.complete(completion).await? { Ok(Done(())) } else { Err(Failure::Stale) }
+        let completion = ledger::Completion { id: self.envelope.id, token, started_at, outcome, next: next.clone() };
+        let Committed::Moved(written) = self.runtime.group_commit.complete(completion).await? else {
+            return Err(Failure::Stale);
+        };
+        let now = Utc::now();
+        for job in next.into_iter().filter(|job| written.contains(&job.id)) {
+            self.runtime.dispatcher.dispatch(job.kind, Envelope::fresh(job, self.envelope.share, now));
+        }
+        Ok(Done(()))
     }
 
     /// Opens the transaction that moves the job to the dead letters; `None` when another run has overtaken it.

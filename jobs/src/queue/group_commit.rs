@@ -1,8 +1,8 @@
 //! Completions that change nothing but the ledger share a commit.
 //!
 //! Most of what a commit costs is the same for one row as for fifty. A job with an effect commits it together with its
-//! completion, in a transaction of its tenant; one without hands its completion in here and waits. While one
-//! batch is being committed the next one gathers, so a lone job waits for nobody.
+//! completion, in a transaction of its tenant; one that only ends, or only enqueues what follows, hands its completion in
+//! here and waits. While one batch is being committed the next one gathers, so a lone job waits for nobody.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,15 @@ const BATCH: usize = 100;
 
 struct Pending {
     completion: ledger::Completion,
-    told: oneshot::Sender<Result<bool, Failure>>,
+    told: oneshot::Sender<Result<Committed, Failure>>,
+}
+
+/// What became of a completion.
+pub(super) enum Committed {
+    /// The job is in the history, and these of those that follow are written.
+    Moved(Vec<JobId>),
+    /// Its lease may not finish it any more; nothing is written.
+    Stale,
 }
 
 /// Commits completions, many at a time.
@@ -40,28 +48,32 @@ impl GroupCommit {
         (Self { pending }, tokio::spawn(commit_batches(database, receiver)))
     }
 
-    /// Moves a job to the history; returns false when its lease may not finish it any more.
-    pub(super) async fn complete(&self, completion: ledger::Completion) -> Result<bool, Failure> {
+    pub(super) async fn complete(&self, completion: ledger::Completion) -> Result<Committed, Failure> {
         let (told, answer) = oneshot::channel();
-        let gone = |_| Failure::Outage("the process is going down".into());
-        self.pending.send(Pending { completion, told }).await.map_err(|_| gone(()))?;
-        answer.await.map_err(|_| gone(()))?
+        let gone = || Failure::Outage("the process is going down".into());
+        self.pending.send(Pending { completion, told }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
     }
 }
 
 async fn commit_batches(database: Database, mut receiver: mpsc::Receiver<Pending>) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
-        let (mut completions, told): (Vec<_>, Vec<_>) =
+        // Everybody locks rows in one order.
+        batch.sort_by_key(|pending| pending.completion.id);
+        let (completions, told): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|Pending { completion, told }| (completion, told)).unzip();
         metrics::histogram!("metachat_group_commit_jobs").record(completions.len() as f64);
-        let ids: Vec<_> = completions.iter().map(|completion| completion.id).collect();
-        // Everybody locks rows in one order.
-        completions.sort_by_key(|completion| completion.id);
-        let committed = commit(&database, &completions).await;
-        for (id, told) in ids.into_iter().zip(told) {
-            let answer = match &committed {
-                Ok(moved) => Ok(moved.contains(&id)),
+        let mut committed = commit(&database, &completions).await;
+        for (completion, told) in completions.into_iter().zip(told) {
+            let answer = match &mut committed {
+                // Of two runs of one job that meet in a batch, one is told that it finished it.
+                Ok((moved, written)) => Ok(if moved.remove(&completion.id) {
+                    let next = completion.next.iter().map(|job| job.id);
+                    Committed::Moved(next.filter(|id| written.contains(id)).collect())
+                } else {
+                    Committed::Stale
+                }),
                 Err(error) if error.is_outage() => Err(Failure::Outage(error.to_string())),
                 Err(error) => Err(Failure::Retry(error.to_string())),
             };
@@ -71,7 +83,10 @@ async fn commit_batches(database: Database, mut receiver: mpsc::Receiver<Pending
     }
 }
 
-async fn commit(database: &Database, completions: &[ledger::Completion]) -> Result<HashSet<JobId>, StoreError> {
+async fn commit(
+    database: &Database,
+    completions: &[ledger::Completion],
+) -> Result<(HashSet<JobId>, HashSet<JobId>), StoreError> {
     let mut connection = database.system_connection().await?;
-    Ok(ledger::complete_many(&mut connection, completions).await?.into_iter().collect())
+    ledger::complete_many(&mut connection, completions).await
 }

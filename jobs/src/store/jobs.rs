@@ -3,7 +3,7 @@
 //! A job leaves the table through [`complete`], [`retry`] (it stays, later) or [`bury`]. Each is guarded by the
 //! row itself and by the fence: a worker whose lease was lost to another one changes nothing.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -51,29 +51,39 @@ pub struct JobRow {
     pub share: Share,
 }
 
+/// Jobs as the arrays that one statement unnests.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    tenants: Vec<Option<Uuid>>,
+    kinds: Vec<String>,
+    keys: Vec<String>,
+    payloads: Vec<Value>,
+    subjects: Vec<Option<Uuid>>,
+    priorities: Vec<i16>,
+    delays: Vec<f64>,
+    traces: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn push(&mut self, job: &NewJob) {
+        self.ids.push(job.id.uuid());
+        self.tenants.push(job.tenant.map(TenantId::uuid));
+        self.kinds.push(job.kind.to_owned());
+        self.keys.push(job.key.clone());
+        self.payloads.push(job.payload.clone());
+        self.subjects.push(job.subject);
+        self.priorities.push(i16::from(job.priority));
+        self.delays.push(job.delay.as_secs_f64());
+        self.traces.push(job.traceparent.clone());
+    }
+}
+
 /// Writes jobs; returns the ids of those written. A job whose kind and key wait unfinished already is not
 /// written again.
 pub async fn insert(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<Vec<JobId>, StoreError> {
-    let mut ids = Vec::with_capacity(jobs.len());
-    let mut tenants = Vec::with_capacity(jobs.len());
-    let mut kinds = Vec::with_capacity(jobs.len());
-    let mut keys = Vec::with_capacity(jobs.len());
-    let mut payloads = Vec::with_capacity(jobs.len());
-    let mut subjects = Vec::with_capacity(jobs.len());
-    let mut priorities = Vec::with_capacity(jobs.len());
-    let mut delays = Vec::with_capacity(jobs.len());
-    let mut traces = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        ids.push(job.id.uuid());
-        tenants.push(job.tenant.map(TenantId::uuid));
-        kinds.push(job.kind.to_owned());
-        keys.push(job.key.clone());
-        payloads.push(job.payload.clone());
-        subjects.push(job.subject);
-        priorities.push(i16::from(job.priority));
-        delays.push(job.delay.as_secs_f64());
-        traces.push(job.traceparent.clone());
-    }
+    let mut columns = Columns::default();
+    jobs.iter().for_each(|job| columns.push(job));
     let written = sqlx::query_scalar!(
         r#"insert into jobs (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, traceparent)
            select id, tenant_id, kind, key, payload, subject, priority,
@@ -85,15 +95,15 @@ pub async fn insert(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<Ve
              as t(id, tenant_id, kind, key, payload, subject, priority, delay, traceparent)
            on conflict (kind, key) do nothing
            returning id"#,
-        &ids,
-        &tenants as &[Option<Uuid>],
-        &kinds,
-        &keys,
-        &payloads,
-        &subjects as &[Option<Uuid>],
-        &priorities,
-        &delays,
-        &traces as &[Option<String>],
+        &columns.ids,
+        &columns.tenants as &[Option<Uuid>],
+        &columns.kinds,
+        &columns.keys,
+        &columns.payloads,
+        &columns.subjects as &[Option<Uuid>],
+        &columns.priorities,
+        &columns.delays,
+        &columns.traces as &[Option<String>],
         RELAY_GRACE.as_secs_f64(),
     )
     .fetch_all(connection)
@@ -117,14 +127,16 @@ impl Outcome {
     }
 }
 
-/// The end of a run.
-#[derive(Debug, Clone, Copy)]
+/// The end of a run, and the jobs that follow from it.
+#[derive(Debug, Clone)]
 pub struct Completion {
     pub id: JobId,
     /// The lease's.
     pub token: i64,
     pub started_at: DateTime<Utc>,
     pub outcome: Outcome,
+    /// None may have the kind and key of the job that ends.
+    pub next: Vec<NewJob>,
 }
 
 /// Moves a job to the history; returns false when this lease may not finish it any more.
@@ -149,40 +161,70 @@ pub async fn complete(
     Ok(moved.rows_affected() == 1)
 }
 
-/// As [`complete`], for many jobs in one statement; returns those it moved.
+/// As [`complete`] for many jobs, with the jobs that follow, in one statement. Returns the ids of those it moved and of
+/// those it wrote: what follows from a job that it did not move is not written.
 pub async fn complete_many(
     connection: &mut PgConnection,
     completions: &[Completion],
-) -> Result<Vec<JobId>, StoreError> {
-    let mut ids = Vec::with_capacity(completions.len());
-    let mut tokens = Vec::with_capacity(completions.len());
-    let mut starts = Vec::with_capacity(completions.len());
-    let mut outcomes = Vec::with_capacity(completions.len());
+) -> Result<(HashSet<JobId>, HashSet<JobId>), StoreError> {
+    let (mut ids, mut tokens, mut starts, mut outcomes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut parents, mut next) = (Vec::new(), Columns::default());
     for completion in completions {
         ids.push(completion.id.uuid());
         tokens.push(completion.token);
         starts.push(completion.started_at);
         outcomes.push(completion.outcome.as_str().to_owned());
+        for job in &completion.next {
+            parents.push(completion.id.uuid());
+            next.push(job);
+        }
     }
-    let moved = sqlx::query_scalar!(
-        "with ended as (
-           select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[])
-             as t(id, token, started_at, outcome)
-         ), finished as (
-           delete from jobs using ended where jobs.id = ended.id and fence <= token
-           returning jobs.*, ended.started_at, ended.outcome
-         )
-         insert into job_history (id, tenant_id, kind, key, subject, attempt, outcome, created_at, run_at, started_at)
-         select id, tenant_id, kind, key, subject, attempt + 1, outcome, created_at, run_at, started_at from finished
-         returning id",
+    let rows = sqlx::query!(
+        r#"with ended as (
+             select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[])
+               as t(id, token, started_at, outcome)
+           ), finished as (
+             delete from jobs using ended where jobs.id = ended.id and fence <= token
+             returning jobs.*, ended.started_at, ended.outcome
+           ), moved as (
+             insert into job_history
+               (id, tenant_id, kind, key, subject, attempt, outcome, created_at, run_at, started_at)
+             select id, tenant_id, kind, key, subject, attempt + 1, outcome, created_at, run_at, started_at
+             from finished returning id
+           ), written as (
+             insert into jobs (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, traceparent)
+             select id, tenant_id, kind, key, payload, subject, priority,
+               clock_timestamp() + make_interval(secs => delay),
+               clock_timestamp() + make_interval(secs => case when delay = 0 then $15 else delay end),
+               traceparent
+             from unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::jsonb[], $11::uuid[],
+               $12::smallint[], $13::float8[], $14::text[])
+               as t(parent, id, tenant_id, kind, key, payload, subject, priority, delay, traceparent)
+             where parent in (select finished.id from finished)
+             on conflict (kind, key) do nothing
+             returning id
+           )
+           select id as "id!", true as "moved!" from moved union all select id, false from written"#,
         &ids,
         &tokens,
         &starts,
         &outcomes,
+        &parents,
+        &next.ids,
+        &next.tenants as &[Option<Uuid>],
+        &next.kinds,
+        &next.keys,
+        &next.payloads,
+        &next.subjects as &[Option<Uuid>],
+        &next.priorities,
+        &next.delays,
+        &next.traces as &[Option<String>],
+        RELAY_GRACE.as_secs_f64(),
     )
     .fetch_all(connection)
     .await?;
-    Ok(moved.into_iter().map(JobId::from_uuid).collect())
+    let ids = |moved| rows.iter().filter(move |row| row.moved == moved).map(|row| JobId::from_uuid(row.id)).collect();
+    Ok((ids(true), ids(false)))
 }
 
 /// Puts a job off and counts the run after `failed` others; returns false when this lease may not any more, or when
