@@ -79,7 +79,8 @@ async fn lead(
     }
 }
 
-/// Beside the duties, not between them: filling the lanes after a loss may take minutes. Returns when the office is lost.
+/// Beside the duties, not between them: one of those may take longer than Postgres waits for a sign of life. Returns when
+/// the office is lost.
 async fn hold(candidate: &mut Candidate) -> Result<(), RelayError> {
     loop {
         within(candidate.confirm()).await?;

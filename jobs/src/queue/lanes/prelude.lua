@@ -12,7 +12,7 @@
 --   :vtime      string                                     virtual start of the last job claimed
 --   :token, :seq       counters
 --   :seen, :hold       ms                                  when a worker was last heard; until when no lease is reaped
---   :epoch      string                                     the server run since which it holds what the ledger says
+--   :epoch      string                                     how far it is filled from the ledger, and in which run
 --
 -- Fairness is start-time fair queueing. A job gets its virtual start when it becomes ready: the lane's virtual time or
 -- its tenant's virtual finish, whichever is later; the finish then moves on by 1 / weight. A tenant's ready and running
