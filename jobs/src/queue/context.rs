@@ -96,15 +96,14 @@ impl JobContext {
 
     async fn end(&self, outcome: ledger::Outcome, next: Vec<NewJob>) -> Result<Done, Failure> {
         let Self { token, started_at, .. } = *self;
-        let completion = ledger::Completion { id: self.envelope.id, token, started_at, outcome, next: next.clone() };
-        let Committed::Moved(written) = self.runtime.group_commit.complete(completion).await? else {
-            return Err(Failure::Stale);
-        };
-        let now = Utc::now();
-        for job in next.into_iter().filter(|job| written.contains(&job.id)) {
-            self.runtime.dispatcher.dispatch(job.kind, Envelope::fresh(job, self.envelope.share, now));
+        let completion = ledger::Completion { id: self.envelope.id, token, started_at, outcome, next };
+        match self.runtime.group_commit.complete(completion).await? {
+            Committed::Moved(written) => {
+                self.runtime.dispatcher.dispatch_written(written, self.envelope.share);
+                Ok(Done(()))
+            }
+            Committed::Stale => Err(Failure::Stale),
         }
-        Ok(Done(()))
     }
 
     /// Opens the transaction that moves the job to the dead letters; `None` when another run has overtaken it.

@@ -5,10 +5,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use chrono::Utc;
 use tokio::{sync::mpsc, task::JoinHandle};
 use uuid::Uuid;
 
 use super::{envelope::Envelope, lanes::Lanes, signals::Topic};
+use crate::{domain::plan::Share, store::jobs::NewJob};
 
 /// Jobs and signals that wait for their push at most.
 const BUFFER: usize = 20_000;
@@ -38,6 +40,14 @@ impl Dispatcher {
     /// Queues a committed job for its lane.
     pub fn dispatch(&self, kind: &'static str, envelope: Envelope) {
         self.offer(Item::Job(kind, Box::new(envelope)));
+    }
+
+    /// Queues jobs that were just written and are due at once.
+    pub(super) fn dispatch_written(&self, jobs: Vec<NewJob>, share: Share) {
+        let now = Utc::now();
+        for job in jobs {
+            self.dispatch(job.kind, Envelope::fresh(job, share, now));
+        }
     }
 
     /// Tells whoever listens for a message or search.

@@ -14,7 +14,10 @@ use tokio::{
 use super::outcome::Failure;
 use crate::{
     domain::ids::JobId,
-    store::{Database, StoreError, jobs as ledger},
+    store::{
+        Database, StoreError,
+        jobs::{self as ledger, NewJob},
+    },
 };
 
 /// Completions that wait at most; more wait for a place.
@@ -30,7 +33,7 @@ struct Pending {
 /// What became of a completion.
 pub(super) enum Committed {
     /// The job is in the history, and these of those that follow are written.
-    Moved(Vec<JobId>),
+    Moved(Vec<NewJob>),
     /// Its lease may not finish it any more; nothing is written.
     Stale,
 }
@@ -65,12 +68,11 @@ async fn commit_batches(database: Database, mut receiver: mpsc::Receiver<Pending
             batch.drain(..).map(|Pending { completion, told }| (completion, told)).unzip();
         metrics::histogram!("metachat_group_commit_jobs").record(completions.len() as f64);
         let mut committed = commit(&database, &completions).await;
-        for (completion, told) in completions.into_iter().zip(told) {
+        for (ledger::Completion { id, next, .. }, told) in completions.into_iter().zip(told) {
             let answer = match &mut committed {
                 // Of two runs of one job that meet in a batch, one is told that it finished it.
-                Ok((moved, written)) => Ok(if moved.remove(&completion.id) {
-                    let next = completion.next.iter().map(|job| job.id);
-                    Committed::Moved(next.filter(|id| written.contains(id)).collect())
+                Ok((moved, written)) => Ok(if moved.remove(&id) {
+                    Committed::Moved(next.into_iter().filter(|job| written.contains(&job.id)).collect())
                 } else {
                     Committed::Stale
                 }),

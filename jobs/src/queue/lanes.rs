@@ -16,7 +16,7 @@ use std::{sync::LazyLock, time::Duration};
 use redis::{Client, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
 use uuid::Uuid;
 
-pub(super) use self::epoch::{Epoch, Filled, START};
+pub(super) use self::epoch::{Epoch, Filled};
 use super::{envelope::Envelope, signals::Topic};
 use crate::domain::ids::TenantId;
 
@@ -82,7 +82,7 @@ pub struct Claimed {
 pub enum Settlement {
     /// The job leaves the lane; the ledger knows what became of it.
     Finish,
-    /// The job goes back to where it was in its tenant's queue.
+    /// The job goes back, before all that was never claimed.
     Release,
 }
 

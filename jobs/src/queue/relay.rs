@@ -7,11 +7,11 @@ use chrono::{TimeDelta, Utc};
 
 use super::{
     envelope::Envelope,
-    lanes::{Filled, Lanes, Pushed, START},
+    lanes::{Filled, Lanes, Pushed},
 };
 use crate::store::{
     Database, Scope, StoreError, SystemTx,
-    jobs::{self as ledger, JobRow},
+    jobs::{self as ledger, JobRow, START},
     relay::{self as store, Overflow},
 };
 

@@ -2,16 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use metrics::Counter;
 use uuid::Uuid;
 
-use super::{
-    dispatch::Dispatcher,
-    envelope::{Envelope, MAX_PAYLOAD},
-    job::Job,
-    signals::Topic,
-};
+use super::{dispatch::Dispatcher, envelope::MAX_PAYLOAD, job::Job, signals::Topic};
 use crate::{
     domain::{
         ids::{JobId, TenantId},
@@ -90,10 +84,7 @@ impl<S: Scope> Work<S> {
             jobs.retain(|job| written.contains(&job.id) && job.delay.is_zero());
         }
         self.tx.commit().await?;
-        let now = Utc::now();
-        for job in jobs {
-            self.dispatcher.dispatch(job.kind, Envelope::fresh(job, self.share, now));
-        }
+        self.dispatcher.dispatch_written(jobs, self.share);
         for counter in self.counts {
             counter.increment(1);
         }

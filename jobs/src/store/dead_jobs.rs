@@ -7,7 +7,8 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreError;
+pub use super::jobs::Position;
+use super::{StoreError, jobs::START};
 use crate::domain::ids::{JobId, TenantId};
 
 /// The priority of jobs that a replay brings back: behind every fresh job of the same tenant and kind.
@@ -38,9 +39,6 @@ impl DeadJob {
         (self.died_at, self.id)
     }
 }
-
-/// A place in the order of deaths.
-pub type Position = (DateTime<Utc>, JobId);
 
 /// Which dead jobs are meant; what is `None` excludes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -256,23 +254,8 @@ pub async fn discard_some(
     until: DateTime<Utc>,
     limit: i64,
 ) -> Result<u64, StoreError> {
-    let deleted = sqlx::query!(
-        "delete from dead_jobs where id in (
-           select id from dead_jobs
-           where ($1::uuid is null or tenant_id = $1) and ($2::text is null or kind = $2)
-             and ($3::text is null or strpos(cause, $3) > 0)
-             and ($4::timestamptz is null or died_at >= $4) and ($5::timestamptz is null or died_at < $5)
-             and died_at <= $6
-           order by died_at, id limit $7 for update)",
-        filter.tenant.map(TenantId::uuid),
-        filter.kind,
-        filter.cause,
-        filter.died_after,
-        filter.died_before,
-        until,
-        limit,
-    )
-    .execute(connection)
-    .await?;
+    let found = next(connection, filter, START, until, limit).await?;
+    let ids: Vec<_> = found.into_iter().map(|(_, id)| id.uuid()).collect();
+    let deleted = sqlx::query!("delete from dead_jobs where id = any($1)", &ids).execute(connection).await?;
     Ok(deleted.rows_affected())
 }

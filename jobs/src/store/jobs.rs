@@ -34,6 +34,12 @@ pub struct NewJob {
     pub traceparent: Option<String>,
 }
 
+/// A place in an order of jobs: by a time, then by id.
+pub type Position = (DateTime<Utc>, JobId);
+
+/// Before every job.
+pub const START: Position = (DateTime::UNIX_EPOCH, JobId::from_uuid(Uuid::nil()));
+
 /// A row of the ledger.
 #[derive(Debug, Clone)]
 pub struct JobRow {

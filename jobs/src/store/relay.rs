@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    jobs::{JobRow, Unparsed},
+    jobs::{JobRow, Position, Unparsed},
 };
 use crate::domain::ids::{JobId, TenantId};
 
@@ -33,7 +33,7 @@ pub async fn due(connection: &mut PgConnection, limit: i64) -> Result<Vec<JobRow
 pub async fn due_after(
     connection: &mut PgConnection,
     kind: &str,
-    after: (DateTime<Utc>, JobId),
+    after: Position,
     limit: i64,
 ) -> Result<Vec<JobRow>, StoreError> {
     let rows = sqlx::query_as!(

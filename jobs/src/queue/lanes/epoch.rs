@@ -1,22 +1,16 @@
 //! How far a lane is filled from the ledger.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use uuid::Uuid;
 
-use crate::domain::ids::JobId;
-
-/// A place in the order in which a lane is filled: due time, then id.
-pub type Position = (DateTime<Utc>, JobId);
-
-/// Before every job.
-pub const START: Position = (DateTime::UNIX_EPOCH, JobId::from_uuid(Uuid::nil()));
+use crate::{domain::ids::JobId, store::jobs::Position};
 
 /// How far a lane is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filled {
     /// Redis lost the lane's data, or, restarted or promoted, may have lost the latest of it.
     Not,
-    /// So far; the rest is on its way.
+    /// So far, by due time; the rest is on its way.
     Until(Position),
     /// It holds, or has held, every job that was due.
     Wholly,
@@ -69,6 +63,7 @@ fn read(position: &str) -> Option<Position> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::jobs::START;
 
     #[test]
     fn a_note_is_read_as_it_was_written_and_not_in_another_run() {
