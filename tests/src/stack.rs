@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Duration};
 
+use jobs::{
+    kinds,
+    queue::{Lanes, LanesConfig},
+};
 use loadtest::client::{Client, NewTenant, Tenant};
 use serde_json::json;
 use uuid::Uuid;
@@ -122,6 +126,23 @@ impl Stack {
     }
 
     /// Starts a worker and waits until it is ready.
+    /// Waits until no lane holds anything.
+    pub async fn lanes_are_empty(&self, limit: Duration) {
+        let config = LanesConfig {
+            url: self.env("REDIS_URL").to_owned(),
+            prefix: self.env("REDIS_PREFIX").to_owned(),
+            lease: limit,
+        };
+        let lanes = Lanes::connect(config).expect("a usable URL");
+        for kind in kinds::names() {
+            eventually(&format!("the lane of {kind} is empty"), limit, async || {
+                let stats = lanes.stats(kind).await.ok()?;
+                (stats.held == 0 && stats.in_flight == 0).then_some(())
+            })
+            .await;
+        }
+    }
+
     /// Which workers say that they lead the relay: one, but for moments.
     pub async fn leaders(&self) -> Vec<usize> {
         let mut leaders = Vec::new();

@@ -64,7 +64,7 @@ async fn what_was_accepted_is_answered_once_whatever_crashes() {
     let dead = verdict::explain_dead(&stack, &tally).await;
     tenants.replay_deliveries(&dead).await;
     stack.idle(RETRIES).await;
-    verdict::lanes_are_empty(&stack, RETRIES).await;
+    stack.lanes_are_empty(RETRIES).await;
 
     let summary = Summary::collect(&stack, &tally, &tenants, accepted.len(), dead.len()).await;
     println!("{summary}");

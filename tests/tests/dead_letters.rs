@@ -12,14 +12,13 @@ use jobs::{
     store::{
         Scope, SystemTx,
         dead_jobs::{self, Filter},
-        jobs::{self as ledger, NewJob},
-        replays,
+        jobs as ledger, replays,
     },
 };
 use loadtest::client::{Client, ClientError};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Stack, TestDatabase};
+use tests::{Stack, TestDatabase, new_job};
 use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -191,17 +190,7 @@ async fn a_replayed_document_is_no_longer_failed() {
 async fn a_worker_that_was_fenced_off_stays_so_after_a_replay() {
     let test = TestDatabase::create().await;
     let database = test.connect();
-    let job = NewJob {
-        id: JobId::generate(),
-        tenant: None,
-        kind: "retrieve",
-        key: "a".into(),
-        payload: json!({}),
-        subject: None,
-        priority: 5,
-        delay: Duration::ZERO,
-        traceparent: None,
-    };
+    let job = new_job("retrieve", "a");
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
     ledger::insert(tx.connection(), std::slice::from_ref(&job)).await.unwrap();
     assert!(ledger::take_over(tx.connection(), job.id, 7, 1).await.unwrap().is_some());

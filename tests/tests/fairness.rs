@@ -11,14 +11,13 @@ use std::{
 use chrono::Utc;
 use jobs::{
     domain::{
-        ids::{JobId, TenantId},
+        ids::TenantId,
         plan::{Plan, Share},
     },
-    queue::{Envelope, Lanes, LanesConfig, backend::Delivery, relay},
+    queue::{Envelope, Lanes, backend::Delivery, relay},
     store::{Database, Scope, SystemTx, jobs as ledger},
 };
-use serde_json::json;
-use tests::{LaneWorker, RelayLoop, TestDatabase, eventually, setting};
+use tests::{LaneWorker, RelayLoop, TestDatabase, eventually, lanes, new_job};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -38,24 +37,8 @@ const BOUND: Duration = Duration::from_millis(100);
 const PAGES: i64 = 200;
 const LIMIT: Duration = Duration::from_secs(120);
 
-fn lanes() -> Lanes {
-    let prefix = format!("test-{}", Uuid::now_v7().simple());
-    Lanes::connect(LanesConfig { url: setting("TEST_REDIS_URL"), prefix, lease: LIMIT }).unwrap()
-}
-
 fn job(tenant: TenantId) -> ledger::NewJob {
-    let id = JobId::generate();
-    ledger::NewJob {
-        id,
-        tenant: Some(tenant),
-        kind: KIND,
-        key: id.to_string(),
-        payload: json!({}),
-        subject: None,
-        priority: 5,
-        delay: Duration::ZERO,
-        traceparent: None,
-    }
+    ledger::NewJob { tenant: Some(tenant), ..new_job(KIND, &Uuid::now_v7().to_string()) }
 }
 
 /// Writes and dispatches jobs one by one; returns their waits from the commit to the start, sorted.
@@ -96,7 +79,7 @@ async fn pages_of_a_pass(test: &TestDatabase) -> i64 {
 async fn a_backlog_of_100_000_delays_no_other_tenant() {
     let test = TestDatabase::create().await;
     let database = test.connect();
-    let lanes = lanes();
+    let lanes = lanes(LIMIT);
     let (noisy, small) = (TenantId::generate(), TenantId::generate());
     for (tenant, plan) in [(noisy, "pro"), (small, "free")] {
         sqlx::query("insert into tenants (id, name, plan, callback_secret) values ($1, 'x', $2, 'whsec_x')")
@@ -166,7 +149,7 @@ async fn a_backlog_of_100_000_delays_no_other_tenant() {
 
 #[tokio::test]
 async fn under_saturation_the_backend_serves_by_weight() {
-    let lanes = lanes();
+    let lanes = lanes(LIMIT);
     let (light, heavy) = (TenantId::generate(), TenantId::generate());
     // Of the first 1600, the heavy one's three quarters are fewer than what it has.
     let (queued, counted) = (1_500, 1_600);

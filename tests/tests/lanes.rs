@@ -9,20 +9,14 @@ use jobs::{
         plan::Share,
     },
     queue::{
-        Envelope, Lanes, LanesConfig,
+        Envelope, Lanes,
         lanes::{Claimed, Pushed, Settlement},
     },
 };
 use serde_json::json;
-use tests::setting;
-use uuid::Uuid;
+use tests::{lanes, setting};
 
 const KIND: &str = "retrieve";
-
-fn lanes(lease: Duration) -> Lanes {
-    let prefix = format!("test-{}", Uuid::now_v7().simple());
-    Lanes::connect(LanesConfig { url: setting("TEST_REDIS_URL"), prefix, lease }).unwrap()
-}
 
 fn job(tenant: TenantId, share: Share) -> Envelope {
     Envelope {

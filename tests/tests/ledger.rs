@@ -5,27 +5,17 @@ use std::time::Duration;
 use chrono::Utc;
 use jobs::{
     domain::ids::{JobId, TenantId},
-    queue::{Lanes, LanesConfig, lanes::Settlement, relay},
+    queue::{Lanes, lanes::Settlement, relay},
     store::{Database, Scope, SystemTx, jobs as ledger},
 };
-use serde_json::json;
-use tests::{PrivateRedis, TestDatabase, setting};
+use tests::{PrivateRedis, TestDatabase, lanes, lanes_on, new_job};
 use uuid::Uuid;
 
 const KIND: &str = "retrieve";
+const LEASE: Duration = Duration::from_secs(30);
 
 fn row(key: &str) -> ledger::NewJob {
-    ledger::NewJob {
-        id: JobId::generate(),
-        tenant: None,
-        kind: KIND,
-        key: key.to_owned(),
-        payload: json!({ "n": 1 }),
-        subject: None,
-        priority: 5,
-        delay: Duration::ZERO,
-        traceparent: None,
-    }
+    new_job(KIND, key)
 }
 
 async fn insert(database: &Database, jobs: &[ledger::NewJob]) -> Vec<JobId> {
@@ -33,11 +23,6 @@ async fn insert(database: &Database, jobs: &[ledger::NewJob]) -> Vec<JobId> {
     let written = ledger::insert(tx.connection(), jobs).await.unwrap();
     tx.commit().await.unwrap();
     written
-}
-
-fn lanes(url: String) -> Lanes {
-    let prefix = format!("test-{}", Uuid::now_v7().simple());
-    Lanes::connect(LanesConfig { url, prefix, lease: Duration::from_secs(30) }).unwrap()
 }
 
 #[tokio::test]
@@ -115,7 +100,7 @@ async fn a_fenced_off_worker_can_neither_complete_retry_nor_bury() {
 async fn the_relay_pushes_what_was_never_dispatched_and_what_is_due_again() {
     let test = TestDatabase::create().await;
     let database = test.connect();
-    let lanes = lanes(setting("TEST_REDIS_URL"));
+    let lanes = lanes(LEASE);
     let kinds = [KIND];
     let later = ledger::NewJob { delay: Duration::from_millis(600), ..row("later") };
     insert(&database, &[later.clone(), row("fresh")]).await;
@@ -165,7 +150,7 @@ async fn relay_all(database: &Database, lanes: &Lanes) {
 async fn an_overflow_waits_in_postgres_and_delays_its_own_tenant_only() {
     let test = TestDatabase::create().await;
     let database = test.connect();
-    let lanes = lanes(setting("TEST_REDIS_URL"));
+    let lanes = lanes(LEASE);
     let (noisy, quiet) = (tenant(&test).await, tenant(&test).await);
     let many = |n: usize, tenant| -> Vec<_> {
         (0..n).map(|n| ledger::NewJob { tenant: Some(tenant), ..row(&format!("{tenant}-{n}")) }).collect()
@@ -252,7 +237,7 @@ async fn a_wiped_redis_is_rebuilt_from_the_ledger() {
     let test = TestDatabase::create().await;
     let database = test.connect();
     let redis = PrivateRedis::start().await;
-    let lanes = lanes(redis.url());
+    let lanes = lanes_on(redis.url(), LEASE);
     let kinds = [KIND];
     relay::rebuild_lost(&database, &lanes, &kinds).await.unwrap();
     let jobs: Vec<_> = (0..1_200).map(|n| row(&n.to_string())).collect();
@@ -271,7 +256,7 @@ async fn a_redis_wiped_while_it_is_rebuilt_is_rebuilt_again() {
     let test = TestDatabase::create().await;
     let database = test.connect();
     let redis = PrivateRedis::start().await;
-    let lanes = lanes(redis.url());
+    let lanes = lanes_on(redis.url(), LEASE);
     let jobs: Vec<_> = (0..20_000).map(|n| row(&n.to_string())).collect();
     insert(&database, &jobs).await;
     let wipe = async {
@@ -299,7 +284,7 @@ async fn an_unknown_kind_is_buried_with_its_cause() {
     let test = TestDatabase::create().await;
     let database = test.connect();
     insert(&database, &[ledger::NewJob { kind: "from_the_future", ..row("a") }]).await;
-    let lanes = lanes(setting("TEST_REDIS_URL"));
+    let lanes = lanes(LEASE);
     let make_due = "update jobs set relay_at = now()";
     sqlx::query(make_due).execute(test.owner().await).await.unwrap();
     relay::pass(&database, &lanes, &[KIND]).await.unwrap();

@@ -7,12 +7,8 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::{
-    domain::ids::JobId,
-    queue::{Lanes, LanesConfig, backend::Delivery},
-};
-use tests::{LaneWorker, RelayLoop, TestDatabase, eventually, setting};
-use uuid::Uuid;
+use jobs::{domain::ids::JobId, queue::backend::Delivery};
+use tests::{LaneWorker, RelayLoop, TestDatabase, eventually, lanes};
 
 const KIND: &str = "retrieve";
 const JOBS: usize = 20_000;
@@ -31,8 +27,7 @@ const FIRST: TimeDelta = TimeDelta::seconds(3);
 async fn twenty_thousand_jobs_due_in_the_same_second_run_once_and_not_early() {
     let test = TestDatabase::create().await;
     let owner = test.owner().await;
-    let prefix = format!("test-{}", Uuid::now_v7().simple());
-    let lanes = Lanes::connect(LanesConfig { url: setting("TEST_REDIS_URL"), prefix, lease: BOUND }).unwrap();
+    let lanes = lanes(BOUND);
     sqlx::query(
         "insert into tenants (id, name, plan, callback_secret)
          select md5(n::text)::uuid, 'x', 'pro', 'whsec_x' from generate_series(0, $1 - 1) n",

@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-use jobs::{
-    kinds,
-    queue::{Lanes, LanesConfig},
-};
 use loadtest::{
     client::{Submission, TextUpload},
     fake_model::{Config, FakeModel},
@@ -51,18 +47,7 @@ async fn the_jobs_of_a_deleted_tenant_vanish_without_a_trace() {
     let message = staying.submit(&Submission::new("Is anybody there?")).await.unwrap().message;
     assert!(staying.final_message(&message.id, LIMIT).await.unwrap().answer.is_some());
     stack.idle(LIMIT).await;
-    let lanes = Lanes::connect(LanesConfig {
-        url: stack.env("REDIS_URL").to_owned(),
-        prefix: stack.env("REDIS_PREFIX").to_owned(),
-        lease: LIMIT,
-    })
-    .unwrap();
-    for kind in kinds::names() {
-        eventually(&format!("{kind}'s lane is empty"), LIMIT, async || {
-            (lanes.stats(kind).await.unwrap().held == 0).then_some(())
-        })
-        .await;
-    }
+    stack.lanes_are_empty(LIMIT).await;
     let orphaned = "select count(*) from job_history where tenant_id is null
         and kind not in ('maintain_partitions', 'purge_expired')";
     assert_eq!(stack.database.count(orphaned).await, 0);

@@ -10,15 +10,15 @@ use jobs::{
     },
     kinds,
     queue::{
-        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, Lanes, LanesConfig,
-        RetryPolicy, Runtime, Work, runner, signals::Announcements,
+        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, RetryPolicy, Runtime,
+        Work, runner, signals::Announcements,
     },
     store::{StoreError, SystemTx},
 };
 use loadtest::client::{DocumentStatus, MessageStatus, Submission, TextUpload};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tests::{LaneWorker, Stack, TestDatabase, eventually, setting};
+use tests::{LaneWorker, Stack, TestDatabase, eventually, lanes};
 use uuid::Uuid;
 
 use super::{Row, causes, finish, logged, uuid_of};
@@ -209,9 +209,7 @@ async fn a_job_that_enqueues_an_oversized_one_is_dead_at_once_with_that_cause() 
     let database = test.connect();
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::parse_from(["tests".into(), "--lancedb-uri".into(), folder.path().as_os_str().to_owned()]);
-    let prefix = format!("test-{}", Uuid::now_v7().simple());
-    let config = LanesConfig { url: setting("TEST_REDIS_URL"), prefix, lease: Duration::from_secs(5) };
-    let lanes = Lanes::connect(config).unwrap();
+    let lanes = lanes(Duration::from_secs(5));
     let (dispatcher, _dispatching) = Dispatcher::start(lanes.clone());
     let runtime = Runtime {
         database: database.clone(),

@@ -1,18 +1,11 @@
 //! What must be true when it is quiet again, seen from the receivers and from the database.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use jobs::{
-    domain::ids::{EventId, JobId, MessageId, TenantId},
-    kinds,
-    queue::{Lanes, LanesConfig},
-};
+use jobs::domain::ids::{EventId, JobId, MessageId, TenantId};
 use loadtest::receiver::Signature;
 use serde_json::Value;
-use tests::{Stack, eventually};
+use tests::Stack;
 use uuid::Uuid;
 
 use super::{
@@ -68,20 +61,6 @@ pub async fn explain_dead(stack: &Stack, tally: &Tally) -> Vec<Dead> {
             Dead { id: JobId::from_uuid(id), tenant: TenantId::from_uuid(tenant), kind }
         })
         .collect()
-}
-
-/// No lane holds a job that the ledger does not.
-pub async fn lanes_are_empty(stack: &Stack, limit: Duration) {
-    let url = stack.env("REDIS_URL").to_owned();
-    let prefix = stack.env("REDIS_PREFIX").to_owned();
-    let lanes = Lanes::connect(LanesConfig { url, prefix, lease: Duration::from_secs(2) }).unwrap();
-    for kind in kinds::names() {
-        eventually(&format!("the lane of {kind} is empty"), limit, async || {
-            let stats = lanes.stats(kind).await.ok()?;
-            (stats.held == 0 && stats.in_flight == 0).then_some(())
-        })
-        .await;
-    }
 }
 
 /// Every accepted message, and no other, has one final state, one answer or none by that state, and the events that

@@ -7,14 +7,13 @@ use chrono::Utc;
 use jobs::{
     domain::{ids::JobId, plan::Share},
     queue::{
-        Envelope, Lanes, LanesConfig,
+        Envelope, Lanes,
         lanes::{Claimed, Settlement},
         relay,
     },
     store::{Database, Scope, StoreError, SystemTx, jobs as ledger, relay as relay_store},
 };
-use serde_json::json;
-use tests::{PrivateRedis, TestDatabase};
+use tests::{PrivateRedis, TestDatabase, lanes_on, new_job};
 use uuid::Uuid;
 
 const KIND: &str = "retrieve";
@@ -108,8 +107,7 @@ impl<'a> Installation<'a> {
         .await
         .unwrap();
         redis.flush().await;
-        let prefix = format!("model-{}", Uuid::now_v7().simple());
-        let lanes = Lanes::connect(LanesConfig { url: redis.url(), prefix, lease: LEASE }).unwrap();
+        let lanes = lanes_on(redis.url(), LEASE);
         Self {
             test,
             redis,
@@ -186,18 +184,8 @@ impl<'a> Installation<'a> {
         if self.jobs.len() == JOBS {
             return;
         }
-        let id = JobId::generate();
-        let job = ledger::NewJob {
-            id,
-            tenant: None,
-            kind: KIND,
-            key: id.to_string(),
-            payload: json!({}),
-            subject: None,
-            priority: 5,
-            delay: Duration::ZERO,
-            traceparent: None,
-        };
+        let job = new_job(KIND, &Uuid::now_v7().to_string());
+        let id = job.id;
         let mut tx = SystemTx::begin(&self.database, None).await.unwrap();
         ledger::insert(tx.connection(), std::slice::from_ref(&job)).await.unwrap();
         tx.commit().await.unwrap();
