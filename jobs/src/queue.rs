@@ -23,6 +23,7 @@ pub mod relay;
 pub mod runner;
 pub mod schedule;
 pub mod signals;
+mod wire;
 pub mod work;
 
 pub use context::{Completion, JobContext, Runtime};

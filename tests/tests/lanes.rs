@@ -170,7 +170,7 @@ async fn a_late_worker_can_neither_renew_nor_settle() {
     let current = lanes.claim(KIND, 1, false).await.unwrap();
     assert_eq!(current.len(), 1, "the expired lease was reaped");
     assert_eq!(current[0].crashes, 1);
-    assert!(current[0].token > late[0].token);
+    assert!(current[0].member.token() > late[0].member.token());
     let member = late[0].member.clone();
     assert_eq!(lanes.renew(KIND, std::slice::from_ref(&member)).await.unwrap(), [member]);
     assert_eq!(finish(&lanes, late).await, 1, "counted as stale");

@@ -118,7 +118,7 @@ async fn the_relay_pushes_what_was_never_dispatched_and_what_is_due_again() {
     // Put off again: due for the relay at its time, once.
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
     assert!(
-        ledger::retry(tx.connection(), later.id, claimed[0].token, 0, Duration::from_millis(300), "failed")
+        ledger::retry(tx.connection(), later.id, claimed[0].member.token(), 0, Duration::from_millis(300), "failed")
             .await
             .unwrap()
     );

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- lanes      jobs/s from claim to finish, by tenants and backlog
+//! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- lanes:50   the same with 50 tenants only
 //! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- starts     push to start at 100/s
 //! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- idle       what nine lanes without jobs cost
 //! DATABASE_URL=… REDIS_URL=… cargo bench -p jobs --bench queue -- ledger   jobs/s from insert to guarded completion
@@ -31,14 +32,17 @@ async fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for measurement in &wanted {
         match measurement.as_str() {
-            "lanes" => throughput::run().await,
+            "lanes" => throughput::run(None).await,
             "starts" => starts::run().await,
             "idle" => idle::run().await,
             "ledger" => ledger::run().await,
-            other => {
-                eprintln!("unknown measurement `{other}`: lanes, starts, idle, ledger");
-                return ExitCode::from(2);
-            }
+            other => match other.strip_prefix("lanes:").and_then(|tenants| tenants.parse().ok()) {
+                Some(tenants) => throughput::run(Some(tenants)).await,
+                None => {
+                    eprintln!("unknown measurement `{other}`: lanes, lanes:TENANTS, starts, idle, ledger");
+                    return ExitCode::from(2);
+                }
+            },
         }
     }
     ExitCode::SUCCESS

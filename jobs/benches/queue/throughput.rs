@@ -45,8 +45,9 @@ struct Run {
     left: f64,
 }
 
-pub async fn run() {
-    for Case { jobs, tenants, runs } in CASES {
+/// All cases, or those with so many tenants.
+pub async fn run(wanted: Option<usize>) {
+    for Case { jobs, tenants, runs } in CASES.into_iter().filter(|case| wanted.is_none_or(|it| it == case.tenants)) {
         let mut results = Vec::new();
         for _ in 0..runs {
             results.push(once(jobs, tenants).await);

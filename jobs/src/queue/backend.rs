@@ -1,13 +1,12 @@
 //! A lane as an apalis [`Backend`].
 //!
-//! Three tasks stand behind it: the driver claims as many jobs as there are free slots, the renewer extends the
-//! leases held, the settler tells the lane how leases ended. A slot comes back only when that is stored, which is
-//! the back-pressure while Redis is away. Redis errors are retried inside and never end a worker.
+//! Two tasks stand behind it: the driver tells the lane how leases ended and claims as many jobs as there are free slots,
+//! the renewer extends the leases held. A slot comes back only when the end of its lease is stored, which is the
+//! back-pressure while Redis is away. Redis errors are retried inside and never end a worker.
 
 mod driver;
 mod lease;
 mod renewer;
-mod settler;
 
 use std::{
     collections::HashMap,
@@ -31,7 +30,7 @@ use tower::layer::util::Identity;
 
 pub use lease::{Delivery, Lease};
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Member};
 
 /// Longest wait for the settlements of a closing worker.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +56,7 @@ pub struct LaneBackendConfig {
 }
 
 /// Leases held by this worker, by member, each with the token that tells its job that it is lost.
-type Held = Arc<Mutex<HashMap<String, CancellationToken>>>;
+type Held = Arc<Mutex<HashMap<Member, CancellationToken>>>;
 
 /// The worker's end of a lane.
 pub struct LaneBackend {
@@ -69,7 +68,6 @@ pub struct LaneBackend {
 struct Running {
     deliveries: mpsc::Receiver<Delivery>,
     driver: JoinHandle<()>,
-    settler: JoinHandle<()>,
     renewer: JoinHandle<()>,
 }
 
@@ -79,14 +77,11 @@ impl LaneBackend {
     }
 
     fn start(config: &LaneBackendConfig) -> Running {
-        let slots = Arc::new(Semaphore::new(config.slots));
         let held = Held::default();
         let (sender, deliveries) = mpsc::channel(config.slots);
-        let (settlements, settled) = mpsc::unbounded_channel();
-        let settler = tokio::spawn(settler::run(config.clone(), held.clone(), settled));
         let renewer = tokio::spawn(renewer::run(config.clone(), held.clone()));
-        let driver = tokio::spawn(driver::run(config.clone(), slots, held, settlements, sender));
-        Running { deliveries, driver, settler, renewer }
+        let driver = tokio::spawn(driver::run(config.clone(), held, sender));
+        Running { deliveries, driver, renewer }
     }
 }
 
@@ -132,12 +127,10 @@ impl Backend for LaneBackend {
 /// Stops claiming, gives back what was not begun, and waits until the lane knows of every settlement.
 async fn close(running: Running, stop: CancellationToken) {
     stop.cancel();
-    let Running { deliveries, driver, settler, renewer } = running;
-    // The driver holds the last senders besides the leases; without it and the queued deliveries, the settler
-    // ends when the last lease does.
-    let _ = driver.await;
+    let Running { deliveries, driver, renewer } = running;
+    // What was claimed and not begun goes back; the driver ends when the last lease has ended and is settled.
     drop(deliveries);
-    if tokio::time::timeout(FLUSH_TIMEOUT, settler).await.is_err() {
+    if tokio::time::timeout(FLUSH_TIMEOUT, driver).await.is_err() {
         tracing::warn!("leases were left to expire");
     }
     renewer.abort();

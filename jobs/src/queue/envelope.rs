@@ -21,7 +21,10 @@ const OVERSIZED: &str = "$oversized_bytes";
 /// What a lane carries: enough to run the job without asking the ledger.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Envelope {
+    /// Like the tenant, said by the job's name in its lane.
+    #[serde(skip, default = "unnamed")]
     pub id: JobId,
+    #[serde(skip)]
     pub tenant: Option<TenantId>,
     pub share: Share,
     pub priority: u8,
@@ -29,8 +32,10 @@ pub struct Envelope {
     pub subject: Option<Uuid>,
     pub payload: Value,
     /// Failed runs so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub attempt: u32,
     /// Whether the relay pushed it: the ledger is asked again before it runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub relayed: bool,
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub due_at: DateTime<Utc>,
@@ -76,6 +81,15 @@ impl Envelope {
         }
     }
 
+    /// What a lane holds beside the job's name.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    pub(super) fn from_bytes(id: JobId, tenant: Option<TenantId>, bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(Self { id, tenant, ..serde_json::from_slice(bytes)? })
+    }
+
     /// The payload as its kind reads it, or why it cannot be read.
     pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, String> {
         if let Some(size) = self.payload.get(OVERSIZED) {
@@ -83,4 +97,12 @@ impl Envelope {
         }
         T::deserialize(&self.payload).map_err(|error| format!("undecodable payload: {error}"))
     }
+}
+
+fn unnamed() -> JobId {
+    JobId::from_uuid(Uuid::nil())
+}
+
+fn is_zero(attempt: &u32) -> bool {
+    *attempt == 0
 }

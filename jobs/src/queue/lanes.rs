@@ -10,14 +10,16 @@
 //! All keys of a lane share a hash tag and live in one slot of a cluster.
 
 mod epoch;
+mod member;
 
 use std::{sync::LazyLock, time::Duration};
 
-use redis::{Client, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
+use redis::Script;
 use uuid::Uuid;
 
+pub use self::member::Member;
 pub(super) use self::epoch::{Epoch, Filled};
-use super::{envelope::Envelope, signals::Topic};
+use super::{envelope::Envelope, signals::Topic, wire::Wire};
 use crate::domain::ids::TenantId;
 
 macro_rules! script {
@@ -28,25 +30,19 @@ macro_rules! script {
 
 static NOTE: LazyLock<Script> = script!("lanes/note.lua");
 static PUSH: LazyLock<Script> = script!("lanes/push.lua");
-static CLAIM: LazyLock<Script> = script!("lanes/claim.lua");
+static EXCHANGE: LazyLock<Script> = script!("lanes/exchange.lua");
 static RENEW: LazyLock<Script> = script!("lanes/renew.lua");
 static EPOCH: LazyLock<Script> = script!("lanes/epoch.lua");
 static HELD: LazyLock<Script> = script!("lanes/held.lua");
-static SETTLE: LazyLock<Script> = script!("lanes/settle.lua");
 
-/// Digits of the token that a lease's member begins with.
-const TOKEN_DIGITS: usize = 16;
 /// Expired leases a claim puts back at most.
 const REAP: usize = 100;
 /// Members or jobs one script call handles at most.
-const BATCH: usize = 250;
-/// Redis' answer must come within this; the client's default of 500 ms fails on a busy server.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const BATCH: usize = 250;
 
 #[derive(Debug, Clone)]
 pub struct LanesConfig {
-    /// `redis://…`
+    /// `redis://…`, `redis-cluster://…,…` or `redis-sentinel://…,…#master`.
     pub url: String,
     /// Begins every key, so that several installations can share a server.
     pub prefix: String,
@@ -68,13 +64,18 @@ pub enum Pushed {
 /// A claimed job.
 #[derive(Debug)]
 pub struct Claimed {
-    /// Names the lease in renewals and settlements.
-    pub member: String,
-    /// Fencing token, growing with every claim of the lane.
-    pub token: i64,
+    pub member: Member,
     /// Workers lost while they ran it.
     pub crashes: u32,
     pub envelope: Result<Envelope, String>,
+}
+
+/// What a worker gets for the leases it hands in.
+#[derive(Debug, Default)]
+pub struct Exchanged {
+    pub claimed: Vec<Claimed>,
+    /// Leases that were lost before they were handed in.
+    pub stale: usize,
 }
 
 /// How a lease ends.
@@ -108,8 +109,7 @@ pub struct LaneStats {
 /// All lanes of an installation.
 #[derive(Clone)]
 pub struct Lanes {
-    client: Client,
-    connection: ConnectionManager,
+    wire: Wire,
     config: LanesConfig,
     window: Window,
 }
@@ -117,12 +117,7 @@ pub struct Lanes {
 impl Lanes {
     /// Connects lazily: a Redis that is down is retried in the background, and calls fail until it is back.
     pub fn connect(config: LanesConfig) -> Result<Self, redis::RedisError> {
-        let client = Client::open(config.url.as_str())?;
-        let settings = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT));
-        let connection = ConnectionManager::new_lazy_with_config(client.clone(), settings)?;
-        Ok(Self { client, connection, config, window: WINDOW })
+        Ok(Self { wire: Wire::connect(&config.url)?, config, window: WINDOW })
     }
 
     /// The same lanes with another bound on what they take.
@@ -134,8 +129,8 @@ impl Lanes {
         &self.config
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    pub(super) fn wire(&self) -> &Wire {
+        &self.wire
     }
 
     fn base(&self, kind: &str) -> String {
@@ -154,7 +149,7 @@ impl Lanes {
 
     /// Whether Redis answers.
     pub async fn ping(&self) -> Result<(), redis::RedisError> {
-        redis::cmd("PING").query_async(&mut self.connection.clone()).await
+        redis::cmd("PING").query_async(&mut self.wire.clone()).await
     }
 
     /// Adds jobs to a kind's lane; one that the lane holds already is left as it is.
@@ -164,14 +159,14 @@ impl Lanes {
             let mut call = PUSH.prepare_invoke();
             call.key(self.base(kind)).arg(self.window.lane).arg(self.window.tenant).arg(self.wake_channel(kind));
             for job in batch {
-                call.arg(job.id.uuid().simple().to_string())
-                    .arg(queue_name(job.tenant))
+                call.arg(job.id.uuid().as_bytes())
+                    .arg(member::tenant_name(job.tenant))
                     .arg(job.share.weight.max(1))
                     .arg(job.share.in_flight.max(1))
                     .arg(job.priority)
-                    .arg(serde_json::to_vec(job).map_err(|_| unserialisable())?);
+                    .arg(job.to_bytes().map_err(|_| unserialisable())?);
             }
-            let codes: Vec<u8> = call.invoke_async(&mut self.connection.clone()).await?;
+            let codes: Vec<u8> = call.invoke_async(&mut self.wire.clone()).await?;
             results.extend(codes.into_iter().map(|code| match code {
                 0 => Pushed::Queued,
                 1 => Pushed::Running,
@@ -181,64 +176,73 @@ impl Lanes {
         Ok(results)
     }
 
-    /// Claims up to `n` jobs of a kind, and puts back expired leases on the way.
+    /// Hands in leases that ended, at most [`BATCH`], and claims up to `wanted` jobs; puts back expired leases on the way.
     ///
     /// A job whose workers crashed twice is handed out only with `quarantined` set, at most one per call.
-    pub async fn claim(&self, kind: &str, n: usize, quarantined: bool) -> Result<Vec<Claimed>, redis::RedisError> {
-        let claimed: Vec<(String, u32, Vec<u8>)> = CLAIM
-            .key(self.base(kind))
-            .arg(n.min(BATCH))
-            .arg(self.config.lease.as_millis() as u64)
+    pub async fn exchange(
+        &self,
+        kind: &str,
+        ended: &[(Settlement, Member)],
+        wanted: usize,
+        quarantined: bool,
+    ) -> Result<Exchanged, redis::RedisError> {
+        let of = |wanted| ended.iter().filter(move |(settlement, _)| *settlement == wanted).map(|(_, member)| member);
+        let mut call = EXCHANGE.key(self.base(kind));
+        call.arg(self.config.lease.as_millis() as u64)
             .arg(REAP)
+            .arg(self.wake_channel(kind))
+            .arg(wanted.min(BATCH))
             .arg(u8::from(quarantined))
-            .invoke_async(&mut self.connection.clone())
-            .await?;
-        claimed
-            .into_iter()
-            .map(|(member, crashes, blob)| {
-                let token = member.get(..TOKEN_DIGITS).and_then(|digits| digits.parse().ok()).ok_or_else(no_token)?;
-                let envelope = serde_json::from_slice(&blob).map_err(|error| error.to_string());
-                Ok(Claimed { member, token, crashes, envelope })
-            })
-            .collect()
+            .arg(of(Settlement::Finish).count());
+        for member in of(Settlement::Finish).chain(of(Settlement::Release)) {
+            call.arg(member.as_bytes());
+        }
+        let (stale, claimed): (usize, Vec<(Vec<u8>, u32, Vec<u8>)>) =
+            call.invoke_async(&mut self.wire.clone()).await?;
+        let claimed = claimed.into_iter().map(|(member, crashes, blob)| {
+            let member = Member::read(member).ok_or_else(no_member)?;
+            let envelope = Envelope::from_bytes(member.job(), member.tenant(), &blob).map_err(|error| error.to_string());
+            Ok(Claimed { member, crashes, envelope })
+        });
+        Ok(Exchanged { claimed: claimed.collect::<Result<_, redis::RedisError>>()?, stale })
     }
 
-    /// Extends leases; returns those that are lost.
-    pub async fn renew(&self, kind: &str, members: &[String]) -> Result<Vec<String>, redis::RedisError> {
-        let mut lost = Vec::new();
-        for batch in members.chunks(BATCH) {
-            let mut call = RENEW.prepare_invoke();
-            call.key(self.base(kind)).arg(self.config.lease.as_millis() as u64);
-            for member in batch {
-                call.arg(member);
-            }
-            let gone: Vec<String> = call.invoke_async(&mut self.connection.clone()).await?;
-            lost.extend(gone);
-        }
-        Ok(lost)
+    /// Claims up to `n` jobs of a kind.
+    pub async fn claim(&self, kind: &str, n: usize, quarantined: bool) -> Result<Vec<Claimed>, redis::RedisError> {
+        Ok(self.exchange(kind, &[], n, quarantined).await?.claimed)
     }
 
     /// Ends leases; returns how many were lost before.
-    pub async fn settle(&self, kind: &str, leases: &[(Settlement, String)]) -> Result<usize, redis::RedisError> {
+    pub async fn settle(&self, kind: &str, leases: &[(Settlement, Member)]) -> Result<usize, redis::RedisError> {
         let mut stale = 0;
         for batch in leases.chunks(BATCH) {
-            let mut call = SETTLE.prepare_invoke();
-            let of =
-                |wanted| batch.iter().filter(move |(settlement, _)| *settlement == wanted).map(|(_, member)| member);
-            call.key(self.base(kind)).arg(self.wake_channel(kind)).arg(of(Settlement::Finish).count());
-            for member in of(Settlement::Finish).chain(of(Settlement::Release)) {
-                call.arg(member);
-            }
-            stale += call.invoke_async::<usize>(&mut self.connection.clone()).await?;
+            stale += self.exchange(kind, batch, 0, false).await?.stale;
         }
         Ok(stale)
+    }
+
+    /// Extends leases; returns those that are lost.
+    pub async fn renew(&self, kind: &str, members: &[Member]) -> Result<Vec<Member>, redis::RedisError> {
+        let mut lost = Vec::new();
+        for batch in members.chunks(BATCH) {
+            let mut call = RENEW.key(self.base(kind));
+            call.arg(self.config.lease.as_millis() as u64);
+            for member in batch {
+                call.arg(member.as_bytes());
+            }
+            let gone: Vec<Vec<u8>> = call.invoke_async(&mut self.wire.clone()).await?;
+            for member in gone {
+                lost.push(Member::read(member).ok_or_else(no_member)?);
+            }
+        }
+        Ok(lost)
     }
 
     /// How many more jobs of a tenant the lane takes; 0 until half of its window is free, so that refills come in
     /// batches.
     pub async fn room(&self, kind: &str, tenant: Option<TenantId>) -> Result<usize, redis::RedisError> {
         let mut call = HELD.key(self.base(kind));
-        let held: usize = call.arg(queue_name(tenant)).invoke_async(&mut self.connection.clone()).await?;
+        let held: usize = call.arg(member::tenant_name(tenant)).invoke_async(&mut self.wire.clone()).await?;
         let window = self.window.tenant;
         Ok(if held <= window / 2 { window - held } else { 0 })
     }
@@ -249,14 +253,14 @@ impl Lanes {
         let (held, in_flight) = redis::pipe()
             .hlen(format!("{base}:jobs"))
             .zcard(format!("{base}:leases"))
-            .query_async(&mut self.connection.clone())
+            .query_async(&mut self.wire.clone())
             .await?;
         Ok(LaneStats { held, in_flight })
     }
 
     /// Reads how far the lane is filled from the ledger.
     pub(super) async fn epoch(&self, kind: &str) -> Result<Epoch, redis::RedisError> {
-        let (run, note) = EPOCH.key(self.base(kind)).invoke_async(&mut self.connection.clone()).await?;
+        let (run, note) = EPOCH.key(self.base(kind)).invoke_async(&mut self.wire.clone()).await?;
         Ok(Epoch::new(run, note))
     }
 
@@ -264,7 +268,7 @@ impl Lanes {
     pub(super) async fn note(&self, kind: &str, epoch: &mut Epoch, filled: Filled) -> Result<bool, redis::RedisError> {
         let next = epoch.noting(filled);
         let mut call = NOTE.key(self.base(kind));
-        let noted = call.arg(epoch.note()).arg(&next).invoke_async(&mut self.connection.clone()).await?;
+        let noted = call.arg(epoch.note()).arg(&next).invoke_async(&mut self.wire.clone()).await?;
         if noted {
             epoch.noted(next);
         }
@@ -277,16 +281,12 @@ impl Lanes {
         for (topic, subject) in subjects {
             pipe.publish(self.topic_channel(*topic), subject.simple().to_string()).ignore();
         }
-        pipe.query_async(&mut self.connection.clone()).await
+        pipe.query_async(&mut self.wire.clone()).await
     }
 }
 
-fn queue_name(tenant: Option<TenantId>) -> String {
-    tenant.map_or_else(|| "platform".to_owned(), |tenant| tenant.uuid().simple().to_string())
-}
-
-fn no_token() -> redis::RedisError {
-    (redis::ErrorKind::UnexpectedReturnType, "a lease without a token").into()
+fn no_member() -> redis::RedisError {
+    (redis::ErrorKind::UnexpectedReturnType, "a lease without token and job").into()
 }
 
 fn unserialisable() -> redis::RedisError {

@@ -143,7 +143,7 @@ async fn listen(
 ) {
     let mut down = false;
     loop {
-        match subscribe(&lanes, &channels).await {
+        match lanes.wire().subscribe(&channels).await {
             Ok(mut subscription) => {
                 down = false;
                 subscribed();
@@ -163,10 +163,4 @@ async fn listen(
         }
         tokio::time::sleep(RECONNECT).await;
     }
-}
-
-async fn subscribe(lanes: &Lanes, channels: &[String]) -> Result<redis::aio::PubSub, redis::RedisError> {
-    let mut subscription = lanes.client().get_async_pubsub().await?;
-    subscription.subscribe(channels).await?;
-    Ok(subscription)
 }

@@ -54,7 +54,7 @@ async fn spoil(redis: &PrivateRedis) -> usize {
         if kind != "hash" {
             continue;
         }
-        let entries: HashMap<String, Vec<u8>> =
+        let entries: HashMap<Vec<u8>, Vec<u8>> =
             redis::cmd("HGETALL").arg(&key).query_async(&mut connection).await.unwrap();
         for (field, value) in entries {
             if value.windows(9).any(|bytes| bytes == b"\"payload\"") {

@@ -141,7 +141,7 @@ impl<'a> Installation<'a> {
             Step::Settle(worker) => self.settle(worker).await,
             Step::Crash(worker) => self.workers[worker].clear(),
             Step::Renew(worker) => {
-                let members: Vec<String> =
+                let members: Vec<_> =
                     self.workers[worker].iter().map(|held| held.claimed.member.clone()).collect();
                 let lost = self.lanes.renew(KIND, &members).await.unwrap();
                 self.workers[worker].retain(|held| !lost.contains(&held.claimed.member));
@@ -195,7 +195,7 @@ impl<'a> Installation<'a> {
 
     async fn begin(&mut self, worker: usize) {
         let Some(held) = self.workers[worker].iter_mut().find(|held| held.stage == Stage::Claimed) else { return };
-        let (id, token, crashes) = (held.envelope().id, held.claimed.token, held.claimed.crashes);
+        let (id, token, crashes) = (held.envelope().id, held.claimed.member.token(), held.claimed.crashes);
         if crashes == 0 && !held.envelope().relayed {
             held.stage = Stage::Begun(held.envelope().attempt);
             return;
@@ -230,7 +230,7 @@ impl<'a> Installation<'a> {
             Ending::Retry if failed + 1 >= RUNS => Ending::Bury,
             wanted => wanted,
         };
-        commit(&self.database, held.envelope().id, held.claimed.token, failed, ending).await.unwrap();
+        commit(&self.database, held.envelope().id, held.claimed.member.token(), failed, ending).await.unwrap();
         held.stage = Stage::Noted;
     }
 

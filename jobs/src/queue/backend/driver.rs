@@ -1,112 +1,177 @@
-//! Claims jobs for the free slots of a worker.
+//! Hands in the leases that ended and claims jobs for the slots that are free, both in one call.
+//!
+//! Two calls are under way at most, so that Redis works on one while the jobs of the other run. What ends meanwhile goes with
+//! the next one: the busier Redis is, the more a call carries.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 
 use super::{
     Held, LaneBackendConfig,
     lease::{Delivery, Ended, Lease},
 };
-use crate::queue::lanes::Claimed;
+use crate::queue::lanes::{BATCH, Claimed, Exchanged, Settlement};
 
 /// Waits between tries while Redis is away.
 const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
-/// How long a worker whose lane has more than it can take waits for a quarter of its slots to be free: quick jobs are
-/// claimed many at a time, slow ones lose a millisecond.
-const GATHER: Duration = Duration::from_millis(1);
 /// Crashes from which on a job is a suspect.
 const SUSPECT: u32 = 2;
 
-pub(super) async fn run(
-    config: LaneBackendConfig,
-    slots: Arc<Semaphore>,
-    held: Held,
-    settlements: mpsc::UnboundedSender<Ended>,
-    deliveries: mpsc::Sender<Delivery>,
-) {
-    let mut backoff = BACKOFF;
-    let mut saturated = false;
+/// Ends when the worker has stopped and the lane knows how every lease ended.
+pub(super) async fn run(config: LaneBackendConfig, held: Held, deliveries: mpsc::Sender<Delivery>) {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let (stop, wake) = (config.stop.clone(), config.wake.clone());
+    let mut driver = Driver {
+        free: config.slots,
+        config,
+        held,
+        deliveries,
+        sender: Some(sender),
+        ended: Vec::new(),
+        dry: false,
+        look_at: Instant::now(),
+        backoff: BACKOFF,
+        try_at: None,
+    };
+    let mut calls = FuturesUnordered::new();
+    let mut all_ended = false;
     loop {
-        let slot = tokio::select! {
-            () = config.stop.cancelled() => return,
-            slot = some_free(&slots, if saturated { config.slots / 4 } else { 1 }) => slot,
-        };
-        let mut free = with_all_free(slot, &slots);
-        let asked = free.num_permits();
-        let mut alone = config.suspect.clone().try_acquire_owned().ok();
-        let claimed = match config.lanes.claim(config.kind, asked, alone.is_some()).await {
-            Ok(claimed) => claimed,
+        while let Some(call) = driver.next_call(calls.len()) {
+            calls.push(call);
+        }
+        if all_ended && calls.is_empty() && driver.ended.is_empty() {
+            return;
+        }
+        let (dry, stopping) = (driver.dry, driver.sender.is_none());
+        tokio::select! {
+            Some(answer) = calls.next() => driver.take(answer),
+            more = ended.recv_many(&mut driver.ended, BATCH), if !all_ended => all_ended = more == 0,
+            () = stop.cancelled(), if !stopping => driver.sender = None,
+            () = wake.notified(), if dry => driver.dry = false,
+            () = tokio::time::sleep_until(driver.look_at), if dry && !stopping => driver.dry = false,
+            () = sleep_until_some(driver.try_at), if driver.try_at.is_some() => driver.try_at = None,
+        }
+    }
+}
+
+async fn sleep_until_some(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
+    }
+}
+
+struct Driver {
+    config: LaneBackendConfig,
+    held: Held,
+    deliveries: mpsc::Sender<Delivery>,
+    /// Given to every lease; gone when the worker stops, so that the channel closes after the last one.
+    sender: Option<mpsc::UnboundedSender<Ended>>,
+    /// Leases that wait to be handed in.
+    ended: Vec<Ended>,
+    /// Slots without a job. That of a lease is free when the lane knows that it ended.
+    free: usize,
+    /// The lane had less than was asked for: it is asked again with what ended, after a wake-up, or after a while.
+    dry: bool,
+    look_at: Instant,
+    backoff: Duration,
+    /// While Redis is away.
+    try_at: Option<Instant>,
+}
+
+/// What came of a call.
+struct Answer {
+    ended: Vec<Ended>,
+    /// Free slots it kept for what it claims, besides those of the leases it hands in.
+    kept: usize,
+    asked: usize,
+    alone: Option<OwnedSemaphorePermit>,
+    result: Result<Exchanged, redis::RedisError>,
+}
+
+impl Driver {
+    /// The next call to make beside those under way, if there is one.
+    fn next_call(&mut self, under_way: usize) -> Option<BoxFuture<'static, Answer>> {
+        let (stopping, half) = (self.sender.is_none(), self.config.slots.div_ceil(2));
+        if self.try_at.is_some() || under_way == 2 {
+            return None;
+        }
+        // Half of the slots at once, so that two calls take turns.
+        let ending = self.ended.len().min(half).min(BATCH);
+        let asked = if stopping { 0 } else { (self.free + ending).min(half).min(BATCH) };
+        let claims = if self.dry { 0 } else { asked };
+        // A second call at the same time has to be worth it.
+        let enough = if under_way == 0 { 1 } else { half.div_ceil(4) };
+        if ending.max(claims) < enough {
+            return None;
+        }
+        let ended: Vec<Ended> = self.ended.drain(..ending).collect();
+        let kept = asked.saturating_sub(ending);
+        self.free -= kept;
+        {
+            let mut held = self.held.lock().expect("not poisoned");
+            for (_, member) in &ended {
+                held.remove(member);
+            }
+        }
+        self.look_at = Instant::now() + self.config.poll;
+        let alone = if asked > 0 { self.config.suspect.clone().try_acquire_owned().ok() } else { None };
+        let (lanes, kind) = (self.config.lanes.clone(), self.config.kind);
+        Some(Box::pin(async move {
+            let result = lanes.exchange(kind, &ended, asked, alone.is_some()).await;
+            Answer { ended, kept, asked, alone, result }
+        }))
+    }
+
+    fn take(&mut self, answer: Answer) {
+        let Answer { ended, kept, asked, mut alone, result } = answer;
+        self.free += kept;
+        let exchanged = match result {
+            Ok(exchanged) => exchanged,
             Err(error) => {
-                drop((free, alone));
-                tracing::warn!(kind = config.kind, %error, "claim failed, will try again");
-                pause(&config, backoff).await;
-                backoff = (backoff * 2).min(BACKOFF_CAP);
-                continue;
+                tracing::warn!(kind = self.config.kind, %error, "a lane could not be reached, will try again");
+                // The slots stay taken until the lane knows how their leases ended.
+                self.ended.extend(ended);
+                self.try_at = Some(Instant::now() + self.backoff);
+                self.backoff = (self.backoff * 2).min(BACKOFF_CAP);
+                return;
             }
         };
-        backoff = BACKOFF;
-        let none = claimed.is_empty();
-        saturated = claimed.len() == asked;
-        metrics::counter!("metachat_claims_total", "kind" => config.kind).increment(claimed.len() as u64);
+        self.backoff = BACKOFF;
+        let claimed = exchanged.claimed;
+        self.free = self.free + ended.len() - claimed.len();
+        if asked > 0 {
+            self.dry = claimed.len() < asked;
+        }
+        metrics::counter!("metachat_claims_total", "kind" => self.config.kind).increment(claimed.len() as u64);
+        if exchanged.stale > 0 {
+            let stale = metrics::counter!("metachat_leases_stale_total", "kind" => self.config.kind);
+            stale.increment(exchanged.stale as u64);
+        }
         for job in claimed {
-            let lost = config.abandon.child_token();
-            let delivery = delivery(job, lost, &mut free, &held, &settlements, &mut alone);
-            // Never waits: there are as many places as slots. Dropping a delivery releases its lease.
-            if config.stop.is_cancelled() || deliveries.try_send(delivery).is_err() {
-                tracing::debug!(kind = config.kind, "claimed while closing, released");
-            }
-        }
-        drop((free, alone));
-        if none {
-            tokio::select! {
-                () = config.stop.cancelled() => return,
-                () = config.wake.notified() => {}
-                () = tokio::time::sleep(config.poll) => {}
-            }
+            self.deliver(job, &mut alone);
         }
     }
-}
 
-/// Waits for a free slot, and a moment longer for several.
-async fn some_free(slots: &Arc<Semaphore>, several: usize) -> OwnedSemaphorePermit {
-    let several = u32::try_from(several).unwrap_or(u32::MAX).max(1);
-    match tokio::time::timeout(GATHER, slots.clone().acquire_many_owned(several)).await {
-        Ok(permits) => permits.expect("never closed"),
-        Err(_) => slots.clone().acquire_owned().await.expect("never closed"),
-    }
-}
-
-fn with_all_free(mut slot: OwnedSemaphorePermit, slots: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    let more = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX);
-    if more > 0
-        && let Ok(permits) = slots.clone().try_acquire_many_owned(more)
-    {
-        slot.merge(permits);
-    }
-    slot
-}
-
-fn delivery(
-    job: Claimed,
-    lost: CancellationToken,
-    free: &mut OwnedSemaphorePermit,
-    held: &Held,
-    settlements: &mpsc::UnboundedSender<Ended>,
-    alone: &mut Option<OwnedSemaphorePermit>,
-) -> Delivery {
-    let slot = free.split(1).expect("no more jobs are claimed than slots are free");
-    held.lock().expect("not poisoned").insert(job.member.clone(), lost.clone());
-    let alone = if job.crashes >= SUSPECT { alone.take() } else { None };
-    let lease = Lease::new(job.member, job.token, lost, settlements.clone(), slot, alone);
-    Delivery { envelope: job.envelope, crashes: job.crashes, lease }
-}
-
-async fn pause(config: &LaneBackendConfig, backoff: Duration) {
-    tokio::select! {
-        () = config.stop.cancelled() => {}
-        () = tokio::time::sleep(backoff) => {}
+    /// Hands a job to the worker. One that was claimed while the worker stops goes back.
+    fn deliver(&mut self, job: Claimed, alone: &mut Option<OwnedSemaphorePermit>) {
+        let Claimed { member, crashes, envelope } = job;
+        let lost = self.config.abandon.child_token();
+        let alone = if crashes >= SUSPECT { alone.take() } else { None };
+        let Some(sender) = self.sender.clone() else {
+            self.ended.push((Settlement::Release, member));
+            return;
+        };
+        self.held.lock().expect("not poisoned").insert(member.clone(), lost.clone());
+        let lease = Lease::new(member, lost, sender, alone);
+        // Never waits: there are as many places as slots. Dropping a delivery releases its lease.
+        if self.deliveries.try_send(Delivery { envelope, crashes, lease }).is_err() {
+            tracing::debug!(kind = self.config.kind, "claimed while closing, released");
+        }
     }
 }

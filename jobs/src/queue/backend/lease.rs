@@ -3,7 +3,10 @@
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::{envelope::Envelope, lanes::Settlement};
+use crate::queue::{
+    envelope::Envelope,
+    lanes::{Member, Settlement},
+};
 
 /// A claimed job and the lease on it.
 pub struct Delivery {
@@ -14,34 +17,28 @@ pub struct Delivery {
     pub lease: Lease,
 }
 
-/// How a lease ended, on its way to the settler. Carries the slot, which is free when the lane knows.
-pub(super) struct Ended {
-    pub settlement: Settlement,
-    pub member: String,
-    pub slot: OwnedSemaphorePermit,
-}
+/// How a lease ended, on its way to the driver. Its slot is free when the lane knows.
+pub(super) type Ended = (Settlement, Member);
 
 /// The right to run a job for now. Dropped without [`Lease::finish`], it gives the job back at once.
 pub struct Lease {
-    member: String,
+    /// `None` when it has ended.
+    member: Option<Member>,
     token: i64,
     lost: CancellationToken,
-    settlements: mpsc::UnboundedSender<Ended>,
-    slot: Option<OwnedSemaphorePermit>,
+    ended: mpsc::UnboundedSender<Ended>,
     /// Held by a job whose workers crashed, so that this worker takes no other suspect meanwhile.
     _alone: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {
     pub(super) fn new(
-        member: String,
-        token: i64,
+        member: Member,
         lost: CancellationToken,
-        settlements: mpsc::UnboundedSender<Ended>,
-        slot: OwnedSemaphorePermit,
+        ended: mpsc::UnboundedSender<Ended>,
         alone: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        Self { member, token, lost, settlements, slot: Some(slot), _alone: alone }
+        Self { token: member.token(), member: Some(member), lost, ended, _alone: alone }
     }
 
     /// The fencing token: grows with every claim.
@@ -60,9 +57,9 @@ impl Lease {
     }
 
     fn end(&mut self, settlement: Settlement) {
-        if let Some(slot) = self.slot.take() {
-            // The settler outlives every lease; when the runtime itself is going down, the lease expires.
-            let _ = self.settlements.send(Ended { settlement, member: std::mem::take(&mut self.member), slot });
+        if let Some(member) = self.member.take() {
+            // The driver outlives every lease; when the runtime itself is going down, the lease expires.
+            let _ = self.ended.send((settlement, member));
         }
     }
 }

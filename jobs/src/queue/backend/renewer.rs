@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Held, LaneBackendConfig};
+use crate::queue::lanes::Member;
 
 /// Renews three times per lease, so that one lost call does not lose the lease.
 const PER_LEASE: u32 = 3;
@@ -15,7 +16,7 @@ pub(super) async fn run(config: LaneBackendConfig, held: Held) {
     loop {
         tokio::time::sleep(wait).await;
         wait = pace;
-        let members: Vec<String> = held.lock().expect("not poisoned").keys().cloned().collect();
+        let members: Vec<Member> = held.lock().expect("not poisoned").keys().cloned().collect();
         if members.is_empty() {
             continue;
         }
@@ -24,7 +25,7 @@ pub(super) async fn run(config: LaneBackendConfig, held: Held) {
                 for member in lost {
                     // Settled meanwhile when it is not there any more.
                     if let Some(token) = held.lock().expect("not poisoned").remove(&member) {
-                        tracing::warn!(kind = config.kind, member, "lease lost, its job is cancelled");
+                        tracing::warn!(kind = config.kind, job = %member.job(), "lease lost, its job is cancelled");
                         token.cancel();
                     }
                 }

@@ -24,7 +24,7 @@ for i = 4, #ARGV, 6 do
   if full and redis.call('HEXISTS', JOBS, job) == 0 then
     results[#results + 1] = 2
   elseif full or redis.call('HSETNX', JOBS, job, envelope) == 0 then
-    if redis.call('ZSCORE', READY, job) or redis.call('ZSCORE', queue_of(name), job) then
+    if redis.call('ZSCORE', READY, job) or waits_in_line(name, job) then
       -- The relay's envelope knows more: the runs that failed meanwhile. A late one of the enqueuer's does not.
       if cjson.decode(envelope).relayed then redis.call('HSET', JOBS, job, envelope) end
       results[#results + 1] = 0
@@ -36,8 +36,7 @@ for i = 4, #ARGV, 6 do
     if tenant.waiting == 0 and tenant.active < tenant.cap then
       make_ready(tenant, job, priority, vtime, entries)
     else
-      redis.call('ZADD', queue_of(name), priority * 1e12 + redis.call('INCR', base .. ':seq'), job)
-      tenant.waiting = tenant.waiting + 1
+      wait_in_line(name, tenant, job, priority)
     end
     depth = depth + 1
     results[#results + 1] = 0
