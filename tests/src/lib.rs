@@ -9,6 +9,8 @@ mod postgres;
 mod process;
 mod queue;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
 mod relay_loop;
 mod stack;
 
@@ -18,6 +20,8 @@ pub use postgres::PrivatePostgres;
 pub use process::Process;
 pub use queue::{lanes, lanes_on, new_job};
 pub use redis::PrivateRedis;
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinel::RedisSentinel;
 pub use relay_loop::RelayLoop;
 pub use stack::{Stack, StackBuilder, WorkerHandle};
 

@@ -14,6 +14,7 @@ mod ledger;
 mod model;
 mod order;
 mod pipeline;
+mod redis_deployments;
 mod resilience;
 mod schedules;
 mod time;
