@@ -25,7 +25,7 @@ pub mod schedule;
 pub mod signals;
 pub mod work;
 
-pub use context::{Completion, JobContext, Runtime};
+pub use context::{Completion, JobContext, Retention, Runtime};
 pub use dispatch::Dispatcher;
 pub use envelope::Envelope;
 pub use group_commit::GroupCommit;
