@@ -12,6 +12,16 @@ declare
   found bigint;
   action "char";
 begin
+  -- Before anything is tried: what a missing key lets in below is no orphan of anybody's.
+  select (select count(*) from messages m where not exists (select from tenants t where t.id = m.tenant_id)
+      or not exists (select from conversations c where c.tenant_id = m.tenant_id and c.id = m.conversation_id))
+    + (select count(*) from api_logs l
+      where l.tenant_id is not null and not exists (select from tenants t where t.id = l.tenant_id))
+  into found;
+  if found > 0 then
+    failed := failed || format('6: %s rows are orphans; checks/orphans.sql lists them', found);
+  end if;
+
   insert into tenants (id, name, callback_secret) values (tenant, 'schema check', '');
   insert into conversations (id, tenant_id) values (conversation, tenant);
 
@@ -56,15 +66,6 @@ begin
       and i.indisvalid and a.attname = 'tenant_id'
   ) then
     failed := failed || '5: messages_tenant_id_idx is missing, not valid, or does not begin with tenant_id'::text;
-  end if;
-
-  select (select count(*) from messages m where not exists (select from tenants t where t.id = m.tenant_id)
-      or not exists (select from conversations c where c.tenant_id = m.tenant_id and c.id = m.conversation_id))
-    + (select count(*) from api_logs l
-      where l.tenant_id is not null and not exists (select from tenants t where t.id = l.tenant_id))
-  into found;
-  if found > 0 then
-    failed := failed || format('6: %s rows are orphans; checks/orphans.sql lists them', found);
   end if;
 
   select confdeltype into action from pg_constraint

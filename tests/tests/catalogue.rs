@@ -189,10 +189,14 @@ async fn without_a_tenant_no_row_of_any_table_is_seen_and_none_can_be_written() 
         sqlx::query("grant select on copied to metachat_app").execute(&mut *app).await.unwrap();
         let held: i64 = sqlx::query_scalar("select count(*) from copied").fetch_one(&mut *app).await.unwrap();
         sqlx::query("set local role metachat_app").execute(&mut *app).await.unwrap();
-        let written = sqlx::query(AssertSqlSafe(format!("insert into {table} select * from copied"))).execute(&mut *app).await;
+        let written =
+            sqlx::query(AssertSqlSafe(format!("insert into {table} select * from copied"))).execute(&mut *app).await;
         if held > 0 {
             let refused = written.expect_err(table).to_string();
-            assert!(refused.contains("row-level security") || refused.contains("permission denied"), "{table}: {refused}");
+            assert!(
+                refused.contains("row-level security") || refused.contains("permission denied"),
+                "{table}: {refused}"
+            );
         }
         app.rollback().await.unwrap();
         for change in [format!("update {table} set tenant_id = tenant_id"), format!("delete from {table}")] {
