@@ -4,7 +4,10 @@ mod contact;
 mod document;
 mod tenant;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jobs::{
     domain::ids::TenantId,
@@ -14,7 +17,7 @@ use loadtest::client::{Client, Document, Message, Submission, TextUpload};
 use reqwest::Method;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
-use tests::{Stack, eventually};
+use tests::{Stack, eventually, setting};
 use uuid::Uuid;
 use worker::engines::index::{IndexConfig, LanceIndex};
 
@@ -87,7 +90,9 @@ fn tenant_id(id: &str) -> TenantId {
 /// The index as another process opens it.
 async fn index(stack: &Stack) -> LanceIndex {
     let config = IndexConfig { lancedb_uri: stack.env("LANCEDB_URI").to_owned() };
-    LanceIndex::connect(&config, "all-MiniLM-L6-v2", DIMENSION).await.expect("the index opens")
+    let model = PathBuf::from(setting("EMBEDDING_MODEL_DIR"));
+    let name = model.file_name().and_then(|name| name.to_str()).expect("a folder's name");
+    LanceIndex::connect(&config, name, DIMENSION).await.expect("the index opens")
 }
 
 fn any_vector() -> Embedding {

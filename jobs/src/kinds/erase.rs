@@ -66,7 +66,7 @@ impl Job for Erase {
     const LANE: Lane = Lane { slots: 2, priority: 5 };
     const RETRY: RetryPolicy =
         RetryPolicy { attempts: 20, base: Duration::from_secs(1), cap: Duration::from_secs(300) };
-    const TIMEOUT: Duration = Duration::from_secs(600);
+    const TIMEOUT: Duration = Duration::from_secs(170);
 
     fn tenant(&self) -> Option<TenantId> {
         self.tenant

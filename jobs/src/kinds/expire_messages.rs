@@ -50,7 +50,7 @@ impl Job for ExpireMessages {
     const LANE: Lane = Lane { slots: 1, priority: 5 };
     const RETRY: RetryPolicy =
         RetryPolicy { attempts: 20, base: Duration::from_secs(1), cap: Duration::from_secs(300) };
-    const TIMEOUT: Duration = Duration::from_secs(300);
+    const TIMEOUT: Duration = Duration::from_secs(170);
 
     fn tenant(&self) -> Option<TenantId> {
         None
