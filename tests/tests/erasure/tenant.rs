@@ -68,7 +68,11 @@ async fn a_tenant_goes_with_all_it_owns_and_nobody_else_is_touched() {
     let theirs = |name: &str| name.starts_with(&gone.uuid().simple().to_string());
     assert!(!tables.into_iter().any(|entry| theirs(entry.unwrap().file_name().to_str().unwrap())), "no folder is left");
 
-    assert_eq!(client.call(Method::GET, "/v1/usage", None).await.unwrap_err().status(), Some(401));
+    eventually("its key is nobody's", LIMIT, async || {
+        let refused = client.call(Method::GET, "/v1/usage", None).await.unwrap_err();
+        (refused.status() == Some(401)).then_some(())
+    })
+    .await;
     let again = stack.admin().call(Method::DELETE, &format!("/v1/tenants/{}", tenant.id), None).await;
     assert_eq!(again.unwrap_err().status(), Some(404));
     assert_eq!(super::receipt(&stack.admin(), &id).await, receipt);
