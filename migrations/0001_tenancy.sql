@@ -44,6 +44,8 @@ create table tenants (
   limits jsonb not null default '{}',
   settings jsonb not null default '{}',
   enabled boolean not null default true,
+  -- Its erasure was asked for: no new work is taken, and this row goes last.
+  erasing boolean not null default false,
   -- Signs deliveries to a message's callback_url.
   callback_secret text not null,
   stripe_customer_id text,

@@ -17,6 +17,8 @@ create table conversations (
   constraint conversations_handler_known check (handler in ('bot', 'human'))
 );
 create index conversations_tenant_updated_idx on conversations (tenant_id, updated_at desc, id desc);
+-- A contact's own conversations: exported and erased.
+create index conversations_contact_idx on conversations (tenant_id, contact_id, id) where contact_id is not null;
 call isolate_tenant('conversations');
 
 -- Transcript lines. A customer's message also carries the state of its answer.
@@ -64,8 +66,8 @@ create index messages_tenant_id_idx on messages (tenant_id, created_at);
 create index messages_conversation_idx on messages (conversation_id, seq);
 create table messages_default partition of messages default;
 
--- Creates the monthly partitions of messages from `first` on; existing ones are left alone.
-create procedure create_message_partitions(first date, months integer)
+-- Creates the monthly partitions of a table from `first` on; existing ones are left alone.
+create procedure create_month_partitions(parent text, first date, months integer)
 language plpgsql
 as $$
 declare
@@ -74,12 +76,12 @@ begin
   for ahead in 0 .. months - 1 loop
     start := date_trunc('month', first) + make_interval(months => ahead);
     execute format(
-      'create table if not exists %I partition of messages for values from (%L) to (%L)',
-      'messages_' || to_char(start, 'YYYY_MM'), start || ' 00:00:00+00',
+      'create table if not exists %I partition of %I for values from (%L) to (%L)',
+      parent || '_' || to_char(start, 'YYYY_MM'), parent, start || ' 00:00:00+00',
       (start + interval '1 month')::date || ' 00:00:00+00');
   end loop;
 end $$;
-call create_message_partitions(current_date, 13);
+call create_month_partitions('messages', current_date, 13);
 call isolate_tenant('messages');
 
 -- What a stream of one message sent, in order; a client resumes from any position.
@@ -117,4 +119,6 @@ create table escalations (
 );
 create unique index escalations_one_open on escalations (conversation_id) where status <> 'resolved';
 create index escalations_tenant_idx on escalations (tenant_id, created_at desc);
+create index escalations_message_idx on escalations (message_id);
+create index escalations_conversation_idx on escalations (conversation_id, id);
 call isolate_tenant('escalations');

@@ -6,9 +6,16 @@ create table events (
   conversation_id uuid,
   message_id uuid,
   data jsonb not null,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  constraint events_tenant_id_id_unique unique (tenant_id, id),
+  constraint events_conversation_fk foreign key (tenant_id, conversation_id)
+    references conversations (tenant_id, id) on delete cascade
 );
-create index events_tenant_idx on events (tenant_id, id desc);
+-- Events go with what they are about.
+create index events_conversation_idx on events (conversation_id) where conversation_id is not null;
+create index events_message_idx on events (message_id) where message_id is not null;
+create index events_document_idx on events ((data ->> 'document_id'))
+  where type in ('document.indexed', 'document.failed');
 call isolate_tenant('events');
 
 create table webhook_endpoints (
@@ -19,17 +26,17 @@ create table webhook_endpoints (
   secret text not null,
   enabled boolean not null default true,
   disabled_reason text,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  constraint webhook_endpoints_tenant_id_id_unique unique (tenant_id, id)
 );
-create index webhook_endpoints_tenant_idx on webhook_endpoints (tenant_id, id desc);
 call isolate_tenant('webhook_endpoints');
 
 -- Every try to deliver an event, to an endpoint or, where endpoint_id is null, to the message's callback_url.
 create table webhook_attempts (
   id uuid primary key,
   tenant_id uuid not null references tenants on delete cascade,
-  event_id uuid not null references events on delete cascade,
-  endpoint_id uuid references webhook_endpoints on delete set null,
+  event_id uuid not null,
+  endpoint_id uuid,
   message_id uuid,
   url text not null,
   attempt integer not null,
@@ -37,7 +44,11 @@ create table webhook_attempts (
   error text,
   response text,
   duration_ms integer not null,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  constraint webhook_attempts_event_fk foreign key (tenant_id, event_id)
+    references events (tenant_id, id) on delete cascade,
+  constraint webhook_attempts_endpoint_fk foreign key (tenant_id, endpoint_id)
+    references webhook_endpoints (tenant_id, id) on delete set null (endpoint_id)
 );
 create index webhook_attempts_tenant_idx on webhook_attempts (tenant_id, message_id);
 create index webhook_attempts_event_idx on webhook_attempts (event_id);

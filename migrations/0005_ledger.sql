@@ -95,6 +95,7 @@ create index dead_jobs_died_idx on dead_jobs (died_at, id);
 create index dead_jobs_kind_idx on dead_jobs (kind, died_at, id);
 create index dead_jobs_tenant_idx on dead_jobs (tenant_id, died_at, id);
 create index dead_jobs_tenant_kind_idx on dead_jobs (tenant_id, kind, died_at, id);
+create index dead_jobs_subject_idx on dead_jobs (subject);
 call isolate_tenant('dead_jobs');
 
 -- Replays of many dead jobs, each walked by one job at a time. tenant_id is null for all tenants' and the platform's.

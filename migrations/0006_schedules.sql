@@ -22,8 +22,8 @@ create index idempotency_keys_created_idx on idempotency_keys (created_at);
 -- The system role creates and drops no tables: it calls these, which act as the schema's owner and touch nothing but
 -- partitions. A lock that is not free at once is given up, so that nobody queues behind it; the job tries again.
 
--- Creates the partition that begins at `first` (of a month for messages, a day for job_history). Returns 'created',
--- 'exists', or 'default_holds_rows' where the default partition has rows that belong into it.
+-- Creates the partition that begins at `first` (of a month for messages and api_logs, a day for job_history). Returns
+-- 'created', 'exists', or 'default_holds_rows' where the default partition has rows that belong into it.
 create function create_partition(parent text, first date) returns text
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp set lock_timeout = '200ms'
 as $$
@@ -32,8 +32,8 @@ declare
   until date;
 begin
   case parent
-    when 'messages' then
-      partition := 'messages_' || to_char(first, 'YYYY_MM');
+    when 'messages', 'api_logs' then
+      partition := parent || '_' || to_char(first, 'YYYY_MM');
       until := first + interval '1 month';
     when 'job_history' then
       partition := 'job_history_' || to_char(first, 'YYYY_MM_DD');
@@ -52,21 +52,34 @@ exception
   when duplicate_table then return 'exists';
 end $$;
 
--- Drops the oldest partition of job_history whose day lies before `before`; returns its name, null without any.
-create function drop_job_history_partition(before date) returns text
+-- Drops the oldest partition of a table that ends at `before` or earlier; returns its name, null without any. Dropped, not
+-- detached: what was detached would still hold what retention and erasure promise is gone, where neither looks.
+create function drop_partition(parent text, before date) returns text
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp set lock_timeout = '200ms'
 as $$
 declare
+  shape text;
+  span interval;
   oldest text;
 begin
-  if before >= (now() at time zone 'utc')::date then
-    raise exception 'job history of % is too young to be dropped', before;
+  if before > (now() at time zone 'utc')::date then
+    raise exception 'partitions of % that end by % may not be over', parent, before;
   end if;
+  case parent
+    when 'messages', 'api_logs' then
+      shape := 'YYYY_MM';
+      span := interval '1 month';
+    when 'job_history' then
+      shape := 'YYYY_MM_DD';
+      span := interval '1 day';
+    else
+      raise exception 'table % has no partitions of ours', parent;
+  end case;
   select child.relname into oldest
   from pg_inherits link join pg_class child on child.oid = link.inhrelid
-  where link.inhparent = 'public.job_history'::regclass
-    and child.relname ~ '^job_history_\d{4}_\d{2}_\d{2}$'
-    and to_date(substr(child.relname, 13), 'YYYY_MM_DD') < before
+  where link.inhparent = format('public.%I', parent)::regclass
+    and child.relname ~ ('^' || parent || '_' || regexp_replace(shape, '[YMD]', '\d', 'g') || '$')
+    and to_date(right(child.relname, length(shape)), shape) + span <= before
   order by child.relname limit 1;
   if oldest is not null then
     execute format('drop table public.%I', oldest);
@@ -76,12 +89,16 @@ end $$;
 
 -- Whether each default partition holds rows: some partition was missing when they came.
 create function default_partitions_in_use() returns table (parent text, in_use boolean)
-language sql stable security definer set search_path = pg_catalog, public, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$
-  select 'messages', exists (select from public.messages_default)
-  union all
-  select 'job_history', exists (select from public.job_history_default)
-$$;
+begin
+  return query
+    select 'messages', exists (select from public.messages_default)
+    union all
+    select 'api_logs', exists (select from public.api_logs_default)
+    union all
+    select 'job_history', exists (select from public.job_history_default);
+end $$;
 
-revoke execute on function create_partition, drop_job_history_partition, default_partitions_in_use from public;
-grant execute on function create_partition, drop_job_history_partition, default_partitions_in_use to metachat_system;
+revoke execute on function create_partition, drop_partition, default_partitions_in_use from public;
+grant execute on function create_partition, drop_partition, default_partitions_in_use to metachat_system;

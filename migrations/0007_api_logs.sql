@@ -17,4 +17,5 @@ create table api_logs (
 ) partition by range (created_at);
 create index api_logs_tenant_id_idx on api_logs (tenant_id, created_at);
 create table api_logs_default partition of api_logs default;
+call create_month_partitions('api_logs', current_date, 13);
 call isolate_tenant('api_logs');

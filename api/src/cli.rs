@@ -1,7 +1,8 @@
-//! The operator's command: dead letters of all tenants, straight on Postgres.
+//! The operator's command: dead letters of all tenants and checks of the schema, straight on Postgres.
 //!
 //! Exits with 0 when all is done, 1 when it could not be, 2 when it was asked for in a wrong way.
 
+mod check;
 mod jobs;
 mod replay;
 mod selection;
@@ -19,7 +20,7 @@ const USAGE: u8 = 2;
 #[derive(Parser)]
 #[command(name = "metachat", version)]
 struct Cli {
-    /// postgres://… of a login that may switch to the role metachat_system.
+    /// postgres://… of a login that may switch to the role metachat_system; for checks, of one that reads every row.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
     #[command(subcommand)]
@@ -31,6 +32,9 @@ enum Command {
     /// Jobs that gave up, of all tenants and of the platform: look, run again, discard.
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// Whether the rows and the schema keep what is promised of them. Changes nothing.
+    #[command(subcommand)]
+    Check(check::Command),
 }
 
 /// Why a command ended early.
@@ -56,13 +60,18 @@ impl From<StoreError> for Failure {
 
 /// Runs the command that the process was started with.
 pub async fn main() -> ExitCode {
-    let Cli { database_url, command: Command::Jobs(command) } = Cli::parse();
+    let Cli { database_url, command } = Cli::parse();
     let ended = async {
         let url = database_url.filter(|url| !url.trim().is_empty());
         let url = url.ok_or_else(|| Failure::Usage("DATABASE_URL is not set".into()))?;
-        let database = Database::connect(&DatabaseConfig { url, max_connections: 1 })
-            .map_err(|error| Failure::Usage(format!("DATABASE_URL is not usable: {error}")))?;
-        jobs::run(command, &database).await
+        match command {
+            Command::Jobs(command) => {
+                let database = Database::connect(&DatabaseConfig { url, max_connections: 1 })
+                    .map_err(|error| Failure::Usage(format!("DATABASE_URL is not usable: {error}")))?;
+                jobs::run(command, &database).await
+            }
+            Command::Check(command) => check::run(command, &url).await,
+        }
     };
     match ended.await {
         Ok(()) => ExitCode::SUCCESS,

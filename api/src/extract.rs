@@ -2,6 +2,7 @@
 
 mod admin;
 mod caller;
+mod contact_id;
 mod idempotency_key;
 mod json;
 mod path_id;
@@ -12,6 +13,7 @@ mod traceparent;
 
 pub use admin::Admin;
 pub use caller::Caller;
+pub use contact_id::ContactId;
 pub use idempotency_key::IdempotencyKey;
 pub use json::{Json, RawJson, is_json};
 pub use path_id::PathId;

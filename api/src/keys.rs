@@ -39,6 +39,11 @@ impl Keys {
         })
     }
 
+    /// Forgets what it knows, so that the next request of every key is looked up.
+    pub fn forget(&self) {
+        self.cache.invalidate_all();
+    }
+
     async fn look_up(&self, hash: &[u8; 32]) -> Result<Option<Arc<Tenant>>, StoreError> {
         let mut tx = SystemTx::begin(&self.database, None).await?;
         let tenant = api_keys::tenant_of(&mut tx, hash).await?;

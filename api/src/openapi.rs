@@ -28,6 +28,7 @@ pub const ADMIN_KEY: &str = "admin_key";
         (name = "documents", description = "The knowledge that answers rest on."),
         (name = "messages", description = "A customer's question in, a sourced and scored answer out."),
         (name = "conversations", description = "Transcripts."),
+        (name = "data", description = "Taking it away, and having it erased."),
         (name = "search", description = "Retrieval without an answer."),
         (name = "events", description = "What happened, and who is told."),
         (name = "jobs", description = "Work that gave up: run again or discarded."),

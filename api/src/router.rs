@@ -10,7 +10,8 @@ use crate::{
     guard, observe, openapi,
     problem::{Kind, Problem, render},
     routes::{
-        conversations, dead_jobs, documents, endpoints, events, messages, probes, search, stripe, tenants, usage,
+        contacts, conversations, dead_jobs, documents, endpoints, erasures, events, exports, messages, probes, search,
+        stripe, tenants, usage,
     },
     state::AppState,
 };
@@ -22,6 +23,7 @@ const MAX_BODY: usize = 5 * 1024 * 1024;
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::Base::openapi())
         .routes(routes!(tenants::create))
+        .routes(routes!(tenants::delete))
         .routes(routes!(messages::submit::submit))
         .routes(routes!(messages::read::read))
         .routes(routes!(messages::stream::stream))
@@ -30,6 +32,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::read))
         .routes(routes!(conversations::messages))
+        .routes(routes!(contacts::delete))
+        .routes(routes!(contacts::export))
+        .routes(routes!(exports::export))
+        .routes(routes!(erasures::read))
         .routes(routes!(search::search))
         .routes(routes!(documents::read, documents::delete))
         .routes(routes!(endpoints::list, endpoints::create))

@@ -1,10 +1,13 @@
 //! Handlers, one file per aggregate.
 
+pub mod contacts;
 pub mod conversations;
 pub mod dead_jobs;
 pub mod documents;
 pub mod endpoints;
+pub mod erasures;
 pub mod events;
+pub mod exports;
 pub mod messages;
 pub mod probes;
 pub mod search;

@@ -24,6 +24,9 @@ const MAX_WAITERS: usize = 2_000;
 /// Large uploads held in memory at once: 16 of 50 MB.
 const MAX_UPLOADS: usize = 16;
 
+/// Exports sent at once.
+const MAX_EXPORTS: usize = 8;
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct AppState(Arc<Shared>);
@@ -52,6 +55,7 @@ pub struct Shared {
     pub draining: CancellationToken,
     waiters: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
 }
 
 /// The state's background tasks.
@@ -78,6 +82,7 @@ impl AppState {
             draining: CancellationToken::new(),
             waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
         }));
         (state, Tasks { dispatcher: pushing, announcements: listening })
     }
@@ -103,6 +108,11 @@ impl Shared {
     /// A place among the large uploads; `None` when all are taken.
     pub fn upload(&self) -> Option<OwnedSemaphorePermit> {
         self.uploads.clone().try_acquire_owned().ok()
+    }
+
+    /// A place among the exports; `None` when all are taken.
+    pub fn export(&self) -> Option<OwnedSemaphorePermit> {
+        self.exports.clone().try_acquire_owned().ok()
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod confidence;
 pub mod document;
 pub mod egress;
+pub mod erasure;
 pub mod event;
 pub mod extractive;
 pub mod handoff;

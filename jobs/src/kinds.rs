@@ -4,7 +4,9 @@ pub mod complete;
 pub mod deliver_webhook;
 pub mod embed_document;
 pub mod emit_event;
+pub mod erase;
 pub mod escalate;
+pub mod expire_messages;
 pub mod ingest_message;
 pub mod maintain_partitions;
 pub mod process_stripe_event;
@@ -34,13 +36,19 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<deliver_webhook::DeliverWebhook>();
     visitor.visit::<process_stripe_event::ProcessStripeEvent>();
     visitor.visit::<replay_dead_jobs::ReplayDeadJobs>();
+    visitor.visit::<erase::Erase>();
     visitor.visit::<maintain_partitions::MaintainPartitions>();
+    visitor.visit::<expire_messages::ExpireMessages>();
     visitor.visit::<purge_expired::PurgeExpired>();
 }
 
 /// The kinds that run once per period. This is the one list.
-pub fn schedules() -> [Schedule; 2] {
-    [Schedule::of::<maintain_partitions::MaintainPartitions>(), Schedule::of::<purge_expired::PurgeExpired>()]
+pub fn schedules() -> [Schedule; 3] {
+    [
+        Schedule::of::<maintain_partitions::MaintainPartitions>(),
+        Schedule::of::<expire_messages::ExpireMessages>(),
+        Schedule::of::<purge_expired::PurgeExpired>(),
+    ]
 }
 
 /// The wire names of all kinds.

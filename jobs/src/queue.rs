@@ -26,7 +26,7 @@ pub mod signals;
 mod wire;
 pub mod work;
 
-pub use context::{Completion, JobContext, Runtime};
+pub use context::{Completion, JobContext, Retention, Runtime};
 pub use dispatch::Dispatcher;
 pub use envelope::Envelope;
 pub use group_commit::GroupCommit;

@@ -9,12 +9,15 @@ mod error;
 
 pub mod answers;
 pub mod api_keys;
+pub mod checks;
 pub mod conversations;
 pub mod dead_jobs;
 pub mod documents;
 pub mod endpoints;
+pub mod erasures;
 pub mod escalations;
 pub mod events;
+pub mod expiry;
 pub mod idempotency;
 pub mod job_counts;
 pub mod jobs;

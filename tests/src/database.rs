@@ -94,6 +94,7 @@ fn template_name() -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.is_file());
     files.sort();
     let mut hasher = DefaultHasher::new();
     for file in files {

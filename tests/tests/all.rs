@@ -2,11 +2,14 @@
 
 mod architecture;
 mod bad_jobs;
+mod catalogue;
 mod chaos;
 mod dashboards;
 mod dead_letters;
 mod delays;
 mod engines;
+mod erasure;
+mod export;
 mod fairness;
 mod http;
 mod lanes;
@@ -16,6 +19,8 @@ mod order;
 mod pipeline;
 mod redis_deployments;
 mod resilience;
+mod retention;
 mod schedules;
+mod schema_checks;
 mod time;
 mod webhooks;

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, net::SocketAddr, str::FromStr, time::Duration};
 
-use jobs::{domain::stripe::PriceList, queue::LanesConfig, store::DatabaseConfig};
+use jobs::{
+    domain::stripe::PriceList,
+    queue::{LanesConfig, Retention},
+    store::DatabaseConfig,
+};
 
 use crate::engines;
 
@@ -71,6 +75,22 @@ pub struct ProcessArgs {
     /// Days that the history of finished jobs, which timelines are made from, is kept.
     #[arg(long, env = "JOB_HISTORY_RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub job_history_retention_days: u32,
+    /// Months, besides the present one, that messages are kept with all that hangs on them; 0 keeps them for ever.
+    #[arg(long, env = "MESSAGE_RETENTION_MONTHS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(0..=1200))]
+    pub message_retention_months: u32,
+    /// Months, besides the present one, that the API's log is kept; 0 keeps it for ever.
+    #[arg(long, env = "API_LOG_RETENTION_MONTHS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=1200))]
+    pub api_log_retention_months: u32,
+}
+
+impl From<&ProcessArgs> for Retention {
+    fn from(args: &ProcessArgs) -> Self {
+        Self {
+            history_days: args.job_history_retention_days,
+            message_months: args.message_retention_months,
+            api_log_months: args.api_log_retention_months,
+        }
+    }
 }
 
 #[derive(Debug, Clone, clap::Args)]

@@ -56,7 +56,7 @@ pub(crate) fn step_down() {
         metrics::gauge!("metachat_schedule_period_seconds", "schedule" => schedule.name).set(0.0);
         metrics::gauge!("metachat_schedule_last_success_seconds", "schedule" => schedule.name).set(0.0);
     }
-    for table in [Parent::Messages, Parent::JobHistory] {
+    for table in Parent::ALL {
         metrics::gauge!("metachat_default_partition_in_use", "table" => table.as_str()).set(0.0);
     }
 }

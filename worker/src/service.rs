@@ -68,7 +68,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         engines,
         prices: Arc::new(config.billing.clone().into()),
         webhook_attempts: config.process.webhook_retry_max_attempts,
-        history_days: config.process.job_history_retention_days,
+        retention: (&config.process).into(),
     };
     let workshop = Workshop {
         lanes,

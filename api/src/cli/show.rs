@@ -7,6 +7,7 @@ use comfy_table::{Table, presets::NOTHING};
 use jobs::{
     domain::ids::{JobId, TenantId},
     store::{
+        checks::Finding,
         dead_jobs::DeadJob,
         job_counts::{Counts, MOST},
         replays::Replay,
@@ -64,6 +65,34 @@ pub(super) fn dead_job(job: &DeadJob, as_json: bool) {
         ("cause", clean(&job.cause)),
         ("payload", payload),
     ]);
+}
+
+pub(super) fn orphans(findings: &[Finding], as_json: bool) {
+    if as_json {
+        let data = findings.iter().map(|found| {
+            json!({
+                "table": found.table,
+                "key": found.key,
+                "rows": found.rows,
+                "orphans": found.orphans,
+                "samples": found.samples,
+                "verdict": found.verdict,
+            })
+        });
+        return print_json(&json!({ "data": data.collect::<Vec<_>>() }));
+    }
+    let mut table = table(&["TABLE", "KEY", "ROWS", "ORPHANS", "VERDICT", "SAMPLES"]);
+    for found in findings {
+        table.add_row([
+            found.table.clone(),
+            found.key.clone(),
+            found.rows.to_string(),
+            found.orphans.to_string(),
+            found.verdict.clone(),
+            found.samples.join(" "),
+        ]);
+    }
+    print(&table.trim_fmt());
 }
 
 pub(super) fn replay(replay: &Replay, as_json: bool) {
@@ -193,7 +222,7 @@ fn print_json(value: &Value) {
 }
 
 /// Ends quietly when nobody reads on, as in `metachat jobs list | head`.
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     if writeln!(std::io::stdout().lock(), "{text}").is_err() {
         std::process::exit(0);
     }

@@ -46,7 +46,7 @@ kinds! {
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is required";
     /// The plan's limit is reached; `meter`, `limit` and `current` say which.
     PlanLimit = PAYMENT_REQUIRED, "plan-limit", "The plan's limit is reached";
-    /// The tenant is switched off.
+    /// The tenant is switched off, or is being erased.
     TenantDisabled = FORBIDDEN, "tenant-disabled", "The tenant is disabled";
     /// No such thing, or it belongs to another tenant.
     NotFound = NOT_FOUND, "not-found", "Not found";

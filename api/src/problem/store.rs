@@ -20,6 +20,7 @@ impl From<StoreError> for Problem {
                 "messages_conversation_fk" | "message_stream_conversation_fk" => Self::not_found("conversation"),
                 _ => Self::new(Kind::Internal).cause(error),
             },
+            StoreError::TenantClosed => Self::new(Kind::TenantDisabled),
             _ => Self::new(Kind::Internal).cause(error),
         }
     }

@@ -4,11 +4,15 @@ pub mod upload;
 
 mod body;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{document::Status, ids::DocumentId},
-    kinds::embed_document::EmbedDocument,
+    domain::{
+        document::Status,
+        erasure::{Requester, Subject},
+        ids::DocumentId,
+    },
+    kinds::erase,
     store::{
         Scope,
         documents::{self, Document as Stored},
@@ -21,6 +25,8 @@ use crate::{
     extract::{Caller, PathId, Query, Traceparent},
     page::{List, Page},
     problem::Problem,
+    request_id::RequestId,
+    routes::erasures::Erasing,
     state::AppState,
 };
 
@@ -68,7 +74,7 @@ impl From<Stored> for Document {
     }
 }
 
-/// What became of an upload or a removal; the rest follows in the background.
+/// What became of an upload; the rest follows in the background.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AcceptedDocument)]
 pub struct Accepted {
@@ -125,21 +131,25 @@ pub async fn list(
     Ok(Json(page.list(rows, |document| document.id)))
 }
 
-/// Removes a document: no search finds it from now on; its vectors and its original follow in the background.
+/// Erases a document: no search finds it from now on; its vectors, its original and its events follow in the background.
 #[utoipa::path(
     delete, path = "/v1/documents/{id}", tag = "documents", operation_id = "delete_document",
     params(("id" = String, Path, example = "doc_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
-    responses((status = 202, description = "Being removed.", body = Accepted))
+    responses((status = 202, description = "Being erased.", body = Erasing))
 )]
 pub async fn delete(
     caller: Caller,
     State(state): State<AppState>,
     trace: Traceparent,
+    Extension(request): Extension<RequestId>,
     PathId(id): PathId<DocumentId>,
-) -> Result<(StatusCode, Json<Accepted>), Problem> {
+) -> Result<(StatusCode, Json<Erasing>), Problem> {
     let mut work = state.work(&caller, &trace).await?;
-    let version = documents::mark_deleting(work.tx(), id).await?.ok_or_else(|| Problem::not_found("document"))?;
-    work.enqueue(&EmbedDocument { tenant: caller.id, document: id, version })?;
+    if !documents::mark_deleting(work.tx(), id).await? {
+        return Err(Problem::not_found("document"));
+    }
+    let subject = Subject::Document(id);
+    let erasure = erase::request(&mut work, caller.id, &subject, Requester::Tenant, &request.to_string()).await?;
     work.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(Accepted { id, status: Status::Deleting })))
+    Ok((StatusCode::ACCEPTED, Json(Erasing::of(erasure))))
 }

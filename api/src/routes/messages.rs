@@ -7,7 +7,7 @@ pub mod submit;
 pub mod timeline;
 
 mod accept;
-mod view;
+pub mod view;
 
 use jobs::domain::ids::{ConversationId, MessageId};
 use serde::Serialize;

@@ -1,22 +1,27 @@
 //! Tenants, made by the operator.
 
-use axum::{Json as Body, extract::State, http::StatusCode};
+use axum::{Extension, Json as Body, extract::State, http::StatusCode};
 use jobs::{
     domain::{
+        erasure::{Requester, Subject},
         ids::{ApiKeyId, TenantId},
-        plan::{LimitOverrides, Plan},
+        plan::{LimitOverrides, Plan, Share},
         settings::Settings,
     },
-    store::{Scope, SystemTx, api_keys, tenants},
+    kinds::erase,
+    queue::Work,
+    store::{Scope, SystemTx, api_keys, erasures, tenants},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     credentials,
-    extract::{Admin, Json},
+    extract::{Admin, Json, PathId, Traceparent},
     openapi::schemas,
     problem::{Fields, Problem},
+    request_id::RequestId,
+    routes::erasures::Erasing,
     state::AppState,
 };
 
@@ -105,6 +110,32 @@ pub async fn create(
         callback_secret: tenant.callback_secret,
     };
     Ok((StatusCode::CREATED, Body(created)))
+}
+
+/// Erases a tenant with all that it owns. Its keys open nothing from now on; the receipt stays.
+#[utoipa::path(
+    delete, path = "/v1/tenants/{id}", tag = "tenants", operation_id = "delete_tenant",
+    security(("admin_key" = [])),
+    params(("id" = String, Path, example = "tnt_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    responses((status = 202, description = "Being erased.", body = Erasing))
+)]
+pub async fn delete(
+    _: Admin,
+    State(state): State<AppState>,
+    trace: Traceparent,
+    Extension(request): Extension<RequestId>,
+    PathId(id): PathId<TenantId>,
+) -> Result<(StatusCode, Body<Erasing>), Problem> {
+    let (database, dispatcher, trace) = (&state.database, &state.dispatcher, Some(trace.to_string()));
+    let mut work = Work::<SystemTx>::begin(database, dispatcher, None, Share::PLATFORM, trace).await?;
+    if !erasures::tenant::close(work.tx(), id).await? {
+        return Err(Problem::not_found("tenant"));
+    }
+    let subject = Subject::Tenant(id);
+    let erasure = erase::request(&mut work, id, &subject, Requester::Operator, &request.to_string()).await?;
+    work.commit().await?;
+    state.keys.forget();
+    Ok((StatusCode::ACCEPTED, Body(Erasing::of(erasure))))
 }
 
 fn check(request: &NewTenant) -> Result<(), Problem> {

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use jobs::{
     domain::plan::Plan,
-    store::{Scope, documents, usage},
+    store::{Scope, StoreError, documents, tenants::Tenant, usage},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -35,14 +35,19 @@ pub struct Meter {
     responses((status = 200, description = "What is counted, against its limit.", body = Usage))
 )]
 pub async fn read(caller: Caller, State(state): State<AppState>) -> Result<Json<Usage>, Problem> {
+    Ok(Json(of(&state, &caller).await?))
+}
+
+/// What a tenant has used.
+pub async fn of(state: &AppState, caller: &Tenant) -> Result<Usage, StoreError> {
     let mut tx = state.read(caller.id).await?;
     let month = usage::this_month(&mut tx).await?;
     let held = documents::count(&mut tx).await?;
     tx.commit().await?;
-    Ok(Json(Usage {
+    Ok(Usage {
         plan: caller.plan,
         messages: Meter { used: month.messages, limit: caller.limits.messages },
         conversations: Meter { used: month.conversations, limit: caller.limits.conversations },
         documents: Meter { used: held, limit: caller.limits.documents },
-    }))
+    })
 }

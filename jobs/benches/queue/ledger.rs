@@ -16,8 +16,8 @@ use jobs::{
         stripe::PriceList,
     },
     queue::{
-        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, RetryPolicy, Runtime,
-        Work, runner, signals::Announcements,
+        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, Retention, RetryPolicy,
+        Runtime, Work, runner, signals::Announcements,
     },
     store::{Database, DatabaseConfig, Scope, StoreError, TenantTx, tenants},
 };
@@ -108,7 +108,7 @@ async fn once(database: &Database, tenants: &[TenantId]) -> f64 {
         engines: no_engines::engines(),
         prices: Arc::new(PriceList { starter: Vec::new(), pro: Vec::new() }),
         webhook_attempts: 1,
-        history_days: 30,
+        retention: Retention { history_days: 30, message_months: 0, api_log_months: 0 },
     };
     let (stop, ran) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let counted = stop.clone();

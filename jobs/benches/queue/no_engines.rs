@@ -58,6 +58,18 @@ impl Index for NoEngine {
         unreachable!("{NONE}")
     }
 
+    async fn count(&self, _: TenantId, _: Option<DocumentId>) -> Result<u64, IndexError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn erase_document(&self, _: TenantId, _: DocumentId) -> Result<(), IndexError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn erase_tenant(&self, _: TenantId) -> Result<(), IndexError> {
+        unreachable!("{NONE}")
+    }
+
     async fn search_vector(
         &self,
         _: TenantId,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::ids::{ConversationId, DocumentId, EndpointId, EscalationId, EventId, MessageId};
 
@@ -75,6 +76,8 @@ pub struct NewEvent {
     pub event_type: EventType,
     pub conversation: Option<ConversationId>,
     pub message: Option<MessageId>,
+    /// The message, conversation or document it is about; its jobs are found by it.
+    pub subject: Option<Uuid>,
     pub data: Value,
 }
 
@@ -88,7 +91,14 @@ impl NewEvent {
     ) -> Self {
         data["message_id"] = json!(message);
         data["conversation_id"] = json!(conversation);
-        Self { id: EventId::generate(), event_type, conversation: Some(conversation), message: Some(message), data }
+        Self {
+            id: EventId::generate(),
+            event_type,
+            conversation: Some(conversation),
+            message: Some(message),
+            subject: Some(message.uuid()),
+            data,
+        }
     }
 
     pub fn conversation_created(conversation: ConversationId) -> Self {
@@ -97,6 +107,7 @@ impl NewEvent {
             event_type: EventType::ConversationCreated,
             conversation: Some(conversation),
             message: None,
+            subject: Some(conversation.uuid()),
             data: json!({ "conversation_id": conversation }),
         }
     }
@@ -113,7 +124,8 @@ impl NewEvent {
 
     pub fn about_document(event_type: EventType, document: DocumentId, mut data: Value) -> Self {
         data["document_id"] = json!(document);
-        Self { id: EventId::generate(), event_type, conversation: None, message: None, data }
+        let subject = Some(document.uuid());
+        Self { id: EventId::generate(), event_type, conversation: None, message: None, subject, data }
     }
 
     pub fn endpoint_disabled(endpoint: EndpointId, reason: &str) -> Self {
@@ -122,12 +134,13 @@ impl NewEvent {
             event_type: EventType::EndpointDisabled,
             conversation: None,
             message: None,
+            subject: None,
             data: json!({ "endpoint_id": endpoint, "reason": reason }),
         }
     }
 
     pub fn billing(event_type: EventType, data: Value) -> Self {
-        Self { id: EventId::generate(), event_type, conversation: None, message: None, data }
+        Self { id: EventId::generate(), event_type, conversation: None, message: None, subject: None, data }
     }
 }
 

@@ -104,6 +104,7 @@ id!(/** A hand-over to a human. */ EscalationId, "esc");
 id!(/** A search made through the API. */ SearchId, "srch");
 id!(/** A job in the ledger. */ JobId, "job");
 id!(/** A replay of many dead jobs. */ ReplayId, "rpl");
+id!(/** A request to erase, and its receipt. */ ErasureId, "era");
 
 #[cfg(test)]
 mod tests {

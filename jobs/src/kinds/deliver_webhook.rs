@@ -30,7 +30,7 @@ pub struct DeliverWebhook {
     pub tenant: TenantId,
     pub event: EventId,
     pub receiver: Receiver,
-    /// The message the event is about.
+    /// The message, conversation or document the event is about.
     pub subject: Option<Uuid>,
 }
 
@@ -76,7 +76,7 @@ impl Job for DeliverWebhook {
         };
         drop(tx);
         // Erased, deleted or switched off since: there is nothing to deliver or nobody to deliver to.
-        let (Some((event, _)), Some(receiver)) = (event, receiver) else {
+        let (Some((event, message)), Some(receiver)) = (event, receiver) else {
             return context.cancel().await;
         };
         let started = Instant::now();
@@ -86,7 +86,7 @@ impl Job for DeliverWebhook {
 
         let verdict = Verdict::of(&reply);
         metrics::counter!("metachat_webhook_attempts_total", "outcome" => verdict.label()).increment(1);
-        let record = self.record(context, &receiver.url, &reply, duration);
+        let record = self.record(context, message, &receiver.url, &reply, duration);
         if let Verdict::Delivered | Verdict::Gone = verdict {
             let mut done = context.finish::<TenantTx>().await?;
             webhooks::record_attempt(done.tx(), &record).await?;
@@ -123,6 +123,7 @@ impl DeliverWebhook {
     fn record<'a>(
         &self,
         context: &JobContext,
+        message: Option<MessageId>,
         url: &'a str,
         reply: &'a Result<WebhookReply, SendError>,
         duration: Duration,
@@ -131,9 +132,9 @@ impl DeliverWebhook {
             Ok(reply) => (Some(i32::from(reply.status)), Some(reply.body.as_str()), None),
             Err(SendError::Refused(error) | SendError::Unreachable(error)) => (None, None, Some(error.as_str())),
         };
-        let (endpoint, message) = match self.receiver {
-            Receiver::Endpoint { endpoint } => (Some(endpoint), self.subject.map(MessageId::from_uuid)),
-            Receiver::Callback { message } => (None, Some(message)),
+        let endpoint = match self.receiver {
+            Receiver::Endpoint { endpoint } => Some(endpoint),
+            Receiver::Callback { .. } => None,
         };
         Attempt {
             event: self.event,

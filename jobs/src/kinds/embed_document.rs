@@ -1,9 +1,9 @@
 //! Brings the search index in line with a document's newest version.
 //!
 //! - **What:** reads the original, cuts it into passages, embeds them, stores them beside the old version's, and
-//!   switches searches over in one commit; then removes the old ones. The version of a document being deleted is
-//!   "nothing": its vectors go, then its row.
-//! - **Who enqueues it:** the routes that upload and delete documents.
+//!   switches searches over in one commit; then removes the old ones. Of a document that is being erased, or was, it
+//!   removes what an earlier run stored.
+//! - **Who enqueues it:** the route that uploads documents.
 //! - **Twice:** chunk ids are stable, so the same rows are written again; the switch commits once.
 //! - **Gives up:** the document is `failed`, with a reason its owner understands; an older version stays searchable.
 
@@ -63,14 +63,15 @@ impl Job for EmbedDocument {
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let mut tx = context.tenant_tx().await?;
         let found = documents::find(&mut tx, self.document).await?;
-        // A later version has a job of its own.
-        let Some(document) = found.filter(|found| found.version == self.version) else {
+        let Some(document) = found.filter(|found| found.status != Status::Deleting) else {
             drop(tx);
+            self.withdraw(context).await?;
             return context.cancel().await;
         };
-        if document.status == Status::Deleting {
+        if document.version != self.version {
+            // A later version has a job of its own.
             drop(tx);
-            return self.remove(context).await;
+            return context.cancel().await;
         }
         documents::mark_processing(&mut tx, self.document).await?;
         let original = documents::original(&mut tx, self.document, self.version).await?;
@@ -129,6 +130,10 @@ impl EmbedDocument {
                 position += 1;
             }
         }
+        // Embedding takes long enough for the document to be erased meanwhile.
+        if !self.is_wanted(context).await? {
+            return Ok(0);
+        }
         engines.index.add(self.tenant, self.document, self.version, chunks).await?;
         metrics::counter!("metachat_chunks_embedded_total").increment(total as u64);
         Ok(total)
@@ -136,7 +141,14 @@ impl EmbedDocument {
 
     /// Makes the new version visible, then removes the old one's chunks.
     async fn switch(&self, context: &JobContext, document: &ToEmbed, chunks: usize) -> Result<Done, Failure> {
-        let mut done = context.finish::<TenantTx>().await?;
+        let mut done = match context.finish::<TenantTx>().await {
+            // Erased with its job, or overtaken: nobody else knows of what this run has stored.
+            Err(Failure::Stale) if !self.is_wanted(context).await? => {
+                self.withdraw(context).await?;
+                return Err(Failure::Stale);
+            }
+            finished => finished?,
+        };
         let count = i32::try_from(chunks).unwrap_or(i32::MAX);
         let switched = documents::mark_ready(done.tx(), self.document, self.version, count).await?;
         if switched {
@@ -154,11 +166,18 @@ impl EmbedDocument {
         Ok(done)
     }
 
-    async fn remove(&self, context: &JobContext) -> Result<Done, Failure> {
+    /// Whether the document is there and nobody asked to remove it.
+    async fn is_wanted(&self, context: &JobContext) -> Result<bool, Failure> {
+        let mut tx = context.tenant_tx().await?;
+        let found = documents::find(&mut tx, self.document).await?;
+        tx.commit().await?;
+        Ok(found.is_some_and(|found| found.status != Status::Deleting))
+    }
+
+    /// Removes what any run stored of a document that is not wanted.
+    async fn withdraw(&self, context: &JobContext) -> Result<(), Failure> {
         context.engines().index.remove_below(self.tenant, self.document, i32::MAX).await?;
-        let mut done = context.finish::<TenantTx>().await?;
-        documents::delete(done.tx(), self.document).await?;
-        done.commit().await
+        Ok(())
     }
 
     async fn fail(&self, context: &JobContext, reason: &str) -> Result<Done, Failure> {

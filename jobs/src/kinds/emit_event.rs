@@ -34,15 +34,14 @@ pub(super) async fn emit_for<S: Scope>(
 ) -> Result<(), StoreError> {
     events::insert(work.tx().connection(), tenant, &event).await?;
     work.count(metrics::counter!("metachat_events_total", "type" => event.event_type.as_str()));
-    let subject = event.message.map(|message| message.uuid());
-    work.enqueue(&EmitEvent { tenant, event: event.id, subject })
+    work.enqueue(&EmitEvent { tenant, event: event.id, subject: event.subject })
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EmitEvent {
     pub tenant: TenantId,
     pub event: EventId,
-    /// The message the event is about.
+    /// The message, conversation or document the event is about.
     pub subject: Option<Uuid>,
 }
 

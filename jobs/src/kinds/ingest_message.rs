@@ -58,7 +58,8 @@ impl Job for IngestMessage {
             return done.commit().await;
         };
         let Some(message) = messages::find(done.tx(), self.message).await? else {
-            return Err(Failure::Abandon(format!("message {} is missing", self.message)));
+            // Erased or past its retention.
+            return done.commit().await;
         };
         if message.status != Status::Queued {
             return done.commit().await;

@@ -1,8 +1,9 @@
 //! Keeps partitions ahead of the rows that need them, and ends those that are old enough.
 //!
-//! - **What:** creates the partitions of messages for a year ahead and of the job history for 35 days ahead, and drops
-//!   the history's days beyond its retention. Each in a transaction of its own, so that locks are held for moments; one
-//!   that is not free within 200 ms is given up.
+//! - **What:** creates the partitions of messages and of the API's log for a year ahead and of the job history for 35 days
+//!   ahead, and drops the months of the log and the days of the history beyond their retention; messages' months end by
+//!   `expire_messages`. Each in a transaction of its own, so that locks are held for moments; one that is not free within
+//!   200 ms is given up.
 //! - **Who enqueues it:** the schedule, every hour.
 //! - **Twice:** what exists is left alone, what is gone stays gone.
 //! - **Gives up:** the next hour's run does what this one left. Rows without a partition go to the default one.
@@ -23,10 +24,10 @@ use crate::{
     },
 };
 
-/// Months of messages and days of history that have a partition, the present one included.
-const MESSAGE_MONTHS: u32 = 13;
+/// Months and days of history that have a partition, the present one included.
+const MONTHS: u32 = 13;
 const HISTORY_DAYS: u64 = 36;
-/// Days dropped in one run at most: more than a year of them takes another hour.
+/// Partitions of a table dropped in one run at most: more than a year of days takes another hour.
 const MAX_DROPS: u32 = 400;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,20 +57,18 @@ impl Job for MaintainPartitions {
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let today = Utc::now().date_naive();
-        let months = (0..MESSAGE_MONTHS).map(|ahead| (Parent::Messages, first_of_month(today) + Months::new(ahead)));
+        let months = (0..MONTHS).flat_map(|ahead| {
+            let first = first_of_month(today) + Months::new(ahead);
+            [(Parent::Messages, first), (Parent::ApiLogs, first)]
+        });
         let days = (0..HISTORY_DAYS).map(|ahead| (Parent::JobHistory, today + Days::new(ahead)));
         for (parent, first) in months.chain(days) {
             create(context, parent, first).await?;
         }
-        let before = today - Days::new(context.runtime.history_days.into());
-        for _ in 0..MAX_DROPS {
-            let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
-            let dropped = partitions::drop_history(tx.connection(), before).await?;
-            tx.commit().await?;
-            match dropped {
-                Some(partition) => tracing::info!(partition, "history is past its retention, dropped"),
-                None => break,
-            }
+        let retention = context.runtime.retention;
+        drop_before(context, Parent::JobHistory, retention.history_from(today)).await?;
+        if let Some(kept_from) = retention.api_logs_from(today) {
+            drop_before(context, Parent::ApiLogs, kept_from).await?;
         }
         let mut done = context.finish::<SystemTx>().await?;
         schedules::succeeded(done.tx().connection(), Self::KIND).await?;
@@ -105,6 +104,19 @@ async fn create(context: &JobContext, parent: Parent, first: NaiveDate) -> Resul
             %first,
             "the partition is missing and its rows are in the default one"
         ),
+    }
+    Ok(())
+}
+
+async fn drop_before(context: &JobContext, parent: Parent, kept_from: NaiveDate) -> Result<(), Failure> {
+    for _ in 0..MAX_DROPS {
+        let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
+        let dropped = partitions::drop_oldest(tx.connection(), parent, kept_from).await?;
+        tx.commit().await?;
+        match dropped {
+            Some(partition) => tracing::info!(partition, "past its retention, dropped"),
+            None => break,
+        }
     }
     Ok(())
 }

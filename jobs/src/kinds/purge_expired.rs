@@ -1,15 +1,16 @@
 //! Deletes what has served its time.
 //!
 //! - **What:** deletes a batch each of idempotency keys past their 24 hours, pieces of the streams of messages that came
-//!   over a day ago and have ended, searches that ended as long ago, and replays of dead jobs that ended a month ago;
-//!   while a batch was full, it continues itself.
+//!   over a day ago and have ended, searches that ended as long ago, replays of dead jobs that ended a month ago, attempts
+//!   to deliver webhooks after a month, events and jobs that died after three, and rows of the job history and the API's log
+//!   past their retention that had no partition to be dropped with; while a batch was full, it continues itself.
 //! - **Who enqueues it:** the schedule, every hour.
 //! - **Twice:** what is gone stays gone.
 //! - **Gives up:** the next hour's run does what this one left.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,7 +28,12 @@ const KEEP_IDEMPOTENCY_KEYS: Duration = DAY;
 /// A client that lost its stream resumes within this.
 const KEEP_STREAMS: Duration = DAY;
 const KEEP_SEARCHES: Duration = DAY;
-const KEEP_REPLAYS: Duration = Duration::from_secs(30 * 24 * 3600);
+const KEEP_REPLAYS: Duration = DAY.saturating_mul(30);
+/// They carry what receivers answered.
+const KEEP_ATTEMPTS: Duration = DAY.saturating_mul(30);
+const KEEP_EVENTS: Duration = DAY.saturating_mul(90);
+/// Nobody replays what died that long ago: what it worked on has moved on.
+const KEEP_DEAD_JOBS: Duration = DAY.saturating_mul(90);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PurgeExpired {
@@ -58,12 +64,21 @@ impl Job for PurgeExpired {
         let now = Utc::now();
         let mut done = context.finish::<SystemTx>().await?;
         let connection = done.tx().connection();
-        let purged = [
+        let kept = context.runtime.retention;
+        let history_from = midnight(kept.history_from(now.date_naive()));
+        let mut purged = vec![
             retention::idempotency_keys(connection, KEEP_IDEMPOTENCY_KEYS, BATCH).await?,
             retention::message_stream(connection, now - KEEP_STREAMS, BATCH).await?,
             retention::searches(connection, now - KEEP_SEARCHES, BATCH).await?,
             retention::replays(connection, KEEP_REPLAYS, BATCH).await?,
+            retention::webhook_attempts(connection, now - KEEP_ATTEMPTS, BATCH).await?,
+            retention::events(connection, now - KEEP_EVENTS, BATCH).await?,
+            retention::dead_jobs(connection, KEEP_DEAD_JOBS, BATCH).await?,
+            retention::job_history(connection, history_from, BATCH).await?,
         ];
+        if let Some(kept_from) = kept.api_logs_from(now.date_naive()) {
+            purged.push(retention::api_logs(connection, midnight(kept_from), BATCH).await?);
+        }
         if purged.contains(&BATCH.unsigned_abs()) {
             done.enqueue(self)?;
         } else {
@@ -85,4 +100,8 @@ impl Periodic for PurgeExpired {
     fn of(period: DateTime<Utc>) -> Self {
         Self { period }
     }
+}
+
+fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
 }

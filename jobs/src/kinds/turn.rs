@@ -3,6 +3,7 @@
 //! A conversation's row names the message that has the turn. Whoever gives or ends a turn holds that row's lock,
 //! so two messages never have it at once, and ending one gives it to the next in the same transaction.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -111,6 +112,21 @@ pub(super) async fn end(
     }
     give_next(work, &locked).await?;
     Ok(true)
+}
+
+/// Gives the turn of a message from before `end`, which is gone, to the next one.
+pub(super) async fn give_on(
+    work: &mut Work<TenantTx>,
+    conversation: ConversationId,
+    end: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let Some(mut locked) = conversations::lock(work.tx(), conversation).await? else { return Ok(()) };
+    if locked.active.is_some_and(|active| active.created_at() < end) {
+        conversations::set_active(work.tx(), conversation, None).await?;
+        locked.active = None;
+        give_next(work, &locked).await?;
+    }
+    Ok(())
 }
 
 /// A message's final state, the reply in the transcript, the event, the end of its stream. A message that has ended

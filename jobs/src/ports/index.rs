@@ -63,6 +63,15 @@ pub trait Index: Send + Sync {
     /// Removes every version of a document below `version`; all of them with `i32::MAX`. Returns the rows removed.
     async fn remove_below(&self, tenant: TenantId, document: DocumentId, version: i32) -> Result<u64, IndexError>;
 
+    /// How many rows there are of a document; of the whole tenant with `None`, whatever model made them.
+    async fn count(&self, tenant: TenantId, document: Option<DocumentId>) -> Result<u64, IndexError>;
+
+    /// Removes a document for good: its rows, and the files and index entries that still held them.
+    async fn erase_document(&self, tenant: TenantId, document: DocumentId) -> Result<(), IndexError>;
+
+    /// Removes all that the index holds of a tenant, whatever model made it.
+    async fn erase_tenant(&self, tenant: TenantId) -> Result<(), IndexError>;
+
     /// The nearest chunks by cosine similarity, best first.
     async fn search_vector(
         &self,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 
 use super::{
     dispatch::Dispatcher,
@@ -38,8 +38,40 @@ pub struct Runtime {
     pub prices: Arc<PriceList>,
     /// Runs of a webhook delivery in total.
     pub webhook_attempts: u32,
-    /// How long the history of finished jobs is kept.
+    pub retention: Retention,
+}
+
+/// How long what grows without end is kept, besides the present day or month.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
     pub history_days: u32,
+    /// 0: for ever.
+    pub message_months: u32,
+    /// 0: for ever.
+    pub api_log_months: u32,
+}
+
+impl Retention {
+    /// The first day of the job history that is kept.
+    pub fn history_from(self, today: NaiveDate) -> NaiveDate {
+        today - Days::new(self.history_days.into())
+    }
+
+    /// The first day of messages that are kept; `None` when all are.
+    pub fn messages_from(self, today: NaiveDate) -> Option<NaiveDate> {
+        months_before(today, self.message_months)
+    }
+
+    /// The first day of the API's log that is kept; `None` when all are.
+    pub fn api_logs_from(self, today: NaiveDate) -> Option<NaiveDate> {
+        months_before(today, self.api_log_months)
+    }
+}
+
+/// The first day of the month so many months before the present one; `None` for 0.
+fn months_before(today: NaiveDate, months: u32) -> Option<NaiveDate> {
+    let month = today - Days::new(today.day0().into());
+    (months > 0).then(|| month - Months::new(months))
 }
 
 /// One run of one job.
@@ -147,5 +179,20 @@ impl<S: Scope> Deref for Completion<S> {
 impl<S: Scope> DerefMut for Completion<S> {
     fn deref_mut(&mut self) -> &mut Work<S> {
         &mut self.work
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_months_are_kept_besides_the_present_one() {
+        let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap();
+        let retention = Retention { history_days: 30, message_months: 1, api_log_months: 0 };
+        assert_eq!(retention.messages_from(day(2026, 3, 31)), Some(day(2026, 2, 1)));
+        assert_eq!(retention.messages_from(day(2026, 1, 1)), Some(day(2025, 12, 1)));
+        assert_eq!(retention.api_logs_from(day(2026, 1, 1)), None);
+        assert_eq!(retention.history_from(day(2026, 3, 1)), day(2026, 1, 30));
     }
 }

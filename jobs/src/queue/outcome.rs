@@ -35,9 +35,10 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             error if error.is_outage() => Self::Outage(error.to_string()),
-            StoreError::Unreadable { .. } | StoreError::PayloadTooLarge { .. } | StoreError::TenantMissing => {
-                Self::Abandon(error.to_string())
-            }
+            StoreError::Unreadable { .. }
+            | StoreError::PayloadTooLarge { .. }
+            | StoreError::TenantMissing
+            | StoreError::TenantClosed => Self::Abandon(error.to_string()),
             StoreError::Constraint(_) | StoreError::Database(_) => Self::Retry(error.to_string()),
         }
     }

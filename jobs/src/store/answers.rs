@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Scope, StoreError, TenantTx, messages};
 use crate::domain::{
@@ -48,21 +49,34 @@ pub struct Times {
     pub finished: Option<DateTime<Utc>>,
 }
 
-/// A customer's message; `None` when the tenant has no such message.
-pub async fn find(tx: &mut TenantTx, id: MessageId) -> Result<Option<Answered>, StoreError> {
-    let row = sqlx::query!(
-        r#"select conversation_id, status as "status!", text, metadata, answer, sources, retrieval, confidence, error,
-             model, prompt_tokens, completion_tokens, cost_microusd,
-             created_at, turn_at, retrieved_at, completed_at, finished_at
-           from messages where id = $1 and created_at = $2 and role = 'customer'"#,
-        id.uuid(),
-        id.created_at(),
-    )
-    .fetch_optional(tx.connection())
-    .await?;
-    row.map(|row| {
-        Ok(Answered {
-            id,
+struct Row {
+    id: Uuid,
+    conversation_id: Uuid,
+    status: String,
+    text: String,
+    metadata: Option<Value>,
+    answer: Option<String>,
+    sources: Option<Value>,
+    retrieval: Option<Value>,
+    confidence: Option<Value>,
+    error: Option<Value>,
+    model: Option<String>,
+    prompt_tokens: Option<i32>,
+    completion_tokens: Option<i32>,
+    cost_microusd: Option<i64>,
+    created_at: DateTime<Utc>,
+    turn_at: Option<DateTime<Utc>>,
+    retrieved_at: Option<DateTime<Utc>>,
+    completed_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<Row> for Answered {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: MessageId::from_uuid(row.id),
             conversation: ConversationId::from_uuid(row.conversation_id),
             status: messages::status(row.status)?,
             text: row.text,
@@ -86,8 +100,45 @@ pub async fn find(tx: &mut TenantTx, id: MessageId) -> Result<Option<Answered>, 
                 finished: row.finished_at,
             },
         })
-    })
-    .transpose()
+    }
+}
+
+/// A customer's message; `None` when the tenant has no such message.
+pub async fn find(tx: &mut TenantTx, id: MessageId) -> Result<Option<Answered>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, conversation_id, status as "status!", text, metadata, answer, sources, retrieval, confidence, error,
+             model, prompt_tokens, completion_tokens, cost_microusd,
+             created_at, turn_at, retrieved_at, completed_at, finished_at
+           from messages where id = $1 and created_at = $2 and role = 'customer'"#,
+        id.uuid(),
+        id.created_at(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(Answered::try_from).transpose()
+}
+
+/// The customer's messages of a conversation among the lines after one sequence number, up to another.
+pub async fn between(
+    tx: &mut TenantTx,
+    conversation: ConversationId,
+    after: i32,
+    until: i32,
+) -> Result<Vec<Answered>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, conversation_id, status as "status!", text, metadata, answer, sources, retrieval, confidence, error,
+             model, prompt_tokens, completion_tokens, cost_microusd,
+             created_at, turn_at, retrieved_at, completed_at, finished_at
+           from messages where conversation_id = $1 and seq > $2 and seq <= $3 and role = 'customer' order by seq"#,
+        conversation.uuid(),
+        after,
+        until,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter().map(Answered::try_from).collect()
 }
 
 /// Where a message stands, read cheaply while somebody waits for its end; `None` as in [`find`].

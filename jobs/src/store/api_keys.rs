@@ -30,9 +30,9 @@ pub async fn insert(tx: &mut SystemTx, key: &NewApiKey<'_>) -> Result<(), StoreE
 /// The tenant that a key opens; `None` for an unknown or revoked key.
 pub async fn tenant_of(tx: &mut SystemTx, hash: &[u8; 32]) -> Result<Option<Tenant>, StoreError> {
     let row = sqlx::query!(
-        "select t.id, t.name, t.plan, t.limits, t.settings, t.enabled, t.callback_secret
-         from api_keys k join tenants t on t.id = k.tenant_id
-         where k.hash = $1 and k.revoked_at is null",
+        r#"select t.id, t.name, t.plan, t.limits, t.settings, t.enabled and not t.erasing as "enabled!", t.callback_secret
+           from api_keys k join tenants t on t.id = k.tenant_id
+           where k.hash = $1 and k.revoked_at is null"#,
         &hash[..]
     )
     .fetch_optional(tx.connection())

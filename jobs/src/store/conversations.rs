@@ -176,3 +176,40 @@ pub async fn list(
     .await?;
     Ok(rows.into_iter().map(Conversation::from).collect())
 }
+
+/// Conversations of a contact, or of all, newest first, from before a position. Goes by id, which no change of a
+/// conversation moves.
+pub async fn walk(
+    tx: &mut TenantTx,
+    contact: Option<&str>,
+    before: Option<ConversationId>,
+    limit: i64,
+) -> Result<Vec<Conversation>, StoreError> {
+    let tenant = tx.tenant().uuid();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, contact_id, contact_name, status, handler, last_seq, created_at, updated_at
+         from conversations
+         where tenant_id = $1 and ($2::text is null or contact_id = $2) and ($3::uuid is null or id < $3)
+         order by id desc limit $4",
+        tenant,
+        contact,
+        before.map(ConversationId::uuid),
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(Conversation::from).collect())
+}
+
+/// Whether the tenant has a conversation with this contact.
+pub async fn has_contact(tx: &mut TenantTx, contact: &str) -> Result<bool, StoreError> {
+    let tenant = tx.tenant().uuid();
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from conversations where tenant_id = $1 and contact_id = $2) as "has!""#,
+        tenant,
+        contact,
+    )
+    .fetch_one(tx.connection())
+    .await?)
+}

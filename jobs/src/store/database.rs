@@ -118,8 +118,8 @@ fn pool(options: PgConnectOptions, set_role: &'static str, connections: u32) -> 
         .connect_lazy_with(options)
 }
 
-/// Brings the schema up to date, as the login role, and creates partitions ahead: messages' for a year, the job
-/// history's for 35 days.
+/// Brings the schema up to date, as the login role, and creates partitions ahead: messages' and the API log's for a
+/// year, the job history's for 35 days.
 ///
 /// Not the present ones: should they be missing, their rows are in the default partition, and creating them is refused.
 pub async fn migrate(url: &str) -> Result<(), StoreError> {
@@ -130,9 +130,12 @@ pub async fn migrate(url: &str) -> Result<(), StoreError> {
         MigrateError::Execute(error) => error.into(),
         error => StoreError::from(sqlx::Error::from(error)),
     })?;
-    sqlx::query("call create_message_partitions((current_date + interval '1 month')::date, 12)")
-        .execute(&mut owner)
-        .await?;
+    for parent in ["messages", "api_logs"] {
+        sqlx::query("call create_month_partitions($1, (current_date + interval '1 month')::date, 12)")
+            .bind(parent)
+            .execute(&mut owner)
+            .await?;
+    }
     sqlx::query("call create_job_history_partitions(current_date + 1, 35)").execute(&mut owner).await?;
     Ok(())
 }

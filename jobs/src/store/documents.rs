@@ -22,11 +22,20 @@ pub struct NewDocument<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Stores a document's first version; returns false when the tenant already has `limit` documents.
+/// Stores a document's first version; returns false when the tenant already has `limit` documents. Fails with
+/// [`StoreError::TenantClosed`] when it takes no new work.
 pub async fn insert(tx: &mut TenantTx, document: &NewDocument<'_>, limit: i64) -> Result<bool, StoreError> {
     let tenant = tx.tenant().uuid();
     // Serialises a tenant's uploads until commit, so that two cannot both take the last place.
-    sqlx::query!("select id from tenants where id = $1 for no key update", tenant).fetch_one(tx.connection()).await?;
+    let open = sqlx::query_scalar!(
+        r#"select enabled and not erasing as "open!" from tenants where id = $1 for no key update"#,
+        tenant
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    if open != Some(true) {
+        return Err(StoreError::TenantClosed);
+    }
     if count(tx).await? >= limit {
         return Ok(false);
     }
@@ -108,6 +117,27 @@ pub async fn original(tx: &mut TenantTx, id: DocumentId, version: i32) -> Result
     .await?)
 }
 
+/// A part of the uploaded bytes of a version, from an offset on; empty beyond their end.
+pub async fn original_part(
+    tx: &mut TenantTx,
+    id: DocumentId,
+    version: i32,
+    offset: i32,
+    length: i32,
+) -> Result<Vec<u8>, StoreError> {
+    let part = sqlx::query_scalar!(
+        r#"select substring(bytes from $3 + 1 for $4) as "part!"
+           from document_originals where document_id = $1 and version = $2"#,
+        id.uuid(),
+        version,
+        offset,
+        length,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(part.unwrap_or_default())
+}
+
 /// Has failed versions tried again; those that are not failed are left as they are.
 pub async fn mark_pending(
     connection: &mut PgConnection,
@@ -169,25 +199,18 @@ pub async fn mark_failed(tx: &mut TenantTx, id: DocumentId, version: i32, reason
     Ok(failed.rows_affected() == 1)
 }
 
-/// Hides a document from searches at once; its vectors are removed by the job that follows. Returns the
-/// version that the removal is, or `None` when the tenant has no such document.
-pub async fn mark_deleting(tx: &mut TenantTx, id: DocumentId) -> Result<Option<i32>, StoreError> {
-    Ok(sqlx::query_scalar!(
+/// Hides a document from searches at once; the job that follows erases it. The removal is a version of its own, so that
+/// jobs of the others end. Returns false when the tenant has no such document.
+pub async fn mark_deleting(tx: &mut TenantTx, id: DocumentId) -> Result<bool, StoreError> {
+    let hidden = sqlx::query!(
         "update documents set status = 'deleting', ready_version = null, updated_at = now(),
            version = case when status = 'deleting' then version else version + 1 end
-         where id = $1 returning version",
+         where id = $1",
         id.uuid()
     )
-    .fetch_optional(tx.connection())
-    .await?)
-}
-
-/// Removes a document's row and originals.
-pub async fn delete(tx: &mut TenantTx, id: DocumentId) -> Result<(), StoreError> {
-    sqlx::query!("delete from documents where id = $1 and status = 'deleting'", id.uuid())
-        .execute(tx.connection())
-        .await?;
-    Ok(())
+    .execute(tx.connection())
+    .await?;
+    Ok(hidden.rows_affected() == 1)
 }
 
 /// Which of these documents may be shown: name and searchable version of each.

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// A tenant-owned operation was asked for without a tenant.
     #[error("a tenant is required")]
     TenantMissing,
+    /// The tenant is disabled or being erased, and takes no new work.
+    #[error("the tenant takes no new work")]
+    TenantClosed,
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
 }

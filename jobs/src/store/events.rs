@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::{Scope, StoreError, TenantTx};
 use crate::domain::{
     event::{Envelope, EventType, NewEvent},
-    ids::{EventId, MessageId, TenantId},
+    ids::{ConversationId, EventId, MessageId, TenantId},
 };
 
 /// Writes an event into the outbox. Its `emit_event` job is added by the completion that calls this.
@@ -56,6 +56,33 @@ pub async fn list(
         tenant,
         event_type.map(EventType::as_str),
         after.map(EventId::uuid),
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Envelope {
+            id: EventId::from_uuid(row.id),
+            event_type: row.r#type,
+            timestamp: row.created_at,
+            data: row.data,
+        })
+        .collect())
+}
+
+/// Events of a conversation, newest first, from before a position.
+pub async fn of_conversation(
+    tx: &mut TenantTx,
+    conversation: ConversationId,
+    before: Option<EventId>,
+    limit: i64,
+) -> Result<Vec<Envelope>, StoreError> {
+    let rows = sqlx::query!(
+        "select id, type, data, created_at from events
+         where conversation_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3",
+        conversation.uuid(),
+        before.map(EventId::uuid),
         limit,
     )
     .fetch_all(tx.connection())

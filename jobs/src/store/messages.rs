@@ -25,11 +25,13 @@ pub struct NewCustomerMessage<'a> {
     pub callback_url: Option<&'a str>,
 }
 
+/// Fails with [`StoreError::TenantClosed`] when the tenant takes no new work, whatever a cache said of it.
 pub async fn insert_customer(tx: &mut TenantTx, message: &NewCustomerMessage<'_>) -> Result<(), StoreError> {
     let tenant = tx.tenant().uuid();
-    sqlx::query!(
+    let stored = sqlx::query!(
         "insert into messages (id, created_at, tenant_id, conversation_id, seq, role, text, metadata, callback_url, status)
-         values ($1, $2, $3, $4, $5, 'customer', $6, $7, $8, 'queued')",
+         select $1, $2, $3, $4, $5, 'customer', $6, $7, $8, 'queued'
+         where exists (select from tenants where id = $3 and enabled and not erasing)",
         message.id.uuid(),
         message.id.created_at(),
         tenant,
@@ -41,7 +43,7 @@ pub async fn insert_customer(tx: &mut TenantTx, message: &NewCustomerMessage<'_>
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    if stored.rows_affected() == 1 { Ok(()) } else { Err(StoreError::TenantClosed) }
 }
 
 /// Adds the assistant's line to the transcript.

@@ -1,4 +1,4 @@
-//! Partitions of messages and of the job history, through functions that act as the schema's owner.
+//! Partitions of messages, of the API's log and of the job history, through functions that act as the schema's owner.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -10,14 +10,19 @@ use super::StoreError;
 pub enum Parent {
     /// By month.
     Messages,
+    /// By month.
+    ApiLogs,
     /// By day.
     JobHistory,
 }
 
 impl Parent {
+    pub const ALL: [Self; 3] = [Self::Messages, Self::ApiLogs, Self::JobHistory];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
+            Self::ApiLogs => "api_logs",
             Self::JobHistory => "job_history",
         }
     }
@@ -45,10 +50,14 @@ pub async fn create(connection: &mut PgConnection, parent: Parent, first: NaiveD
     }
 }
 
-/// Drops the oldest partition of the job history whose day lies before `before`; returns its name. Fails as
-/// [`create`] does, and for a day that is not over.
-pub async fn drop_history(connection: &mut PgConnection, before: NaiveDate) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar!("select drop_job_history_partition($1)", before).fetch_one(connection).await?)
+/// Drops the oldest partition of a table that ends at `before` or earlier; returns its name. Fails as [`create`] does, and
+/// for a day that has not come.
+pub async fn drop_oldest(
+    connection: &mut PgConnection,
+    parent: Parent,
+    before: NaiveDate,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!("select drop_partition($1, $2)", parent.as_str(), before).fetch_one(connection).await?)
 }
 
 /// Whether the default partition of a table holds rows, by the table's name.

@@ -71,8 +71,76 @@ pub async fn replays(connection: &mut PgConnection, age: Duration, limit: i64) -
     Ok(deleted.rows_affected())
 }
 
+/// Deletes events from before `before`, with the attempts to deliver them.
+pub async fn events(connection: &mut PgConnection, before: DateTime<Utc>, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from events where id in (select id from events where id < $1 order by id limit $2)",
+        first_id(before),
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes attempts to deliver events from before `before`.
+pub async fn webhook_attempts(
+    connection: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from webhook_attempts where id in (
+           select id from webhook_attempts where id < $1 order by id limit $2)",
+        first_id(before),
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes jobs that died `age` ago and that nobody replayed.
+pub async fn dead_jobs(connection: &mut PgConnection, age: Duration, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from dead_jobs where id in (
+           select id from dead_jobs where died_at < now() - make_interval(secs => $1) order by died_at, id limit $2)",
+        age.as_secs_f64(),
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes the job history from before a day whose partitions are gone: what is left of it is in the default one.
+pub async fn job_history(connection: &mut PgConnection, before: DateTime<Utc>, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from job_history where (id, finished_at) in (
+           select id, finished_at from job_history where finished_at < $1 order by finished_at, id limit $2)",
+        before,
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// As [`job_history`], for the API's log.
+pub async fn api_logs(connection: &mut PgConnection, before: DateTime<Utc>, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from api_logs where (id, created_at) in (
+           select id, created_at from api_logs where created_at < $1 order by created_at, id limit $2)",
+        before,
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// Before every UUIDv7 made at or after a time, to the millisecond.
-fn first_id(at: DateTime<Utc>) -> Uuid {
+pub(super) fn first_id(at: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
     let timestamp = Timestamp::from_unix(NoContext, seconds, at.timestamp_subsec_millis() * 1_000_000);
     let mut bytes = Uuid::new_v7(timestamp).into_bytes();

@@ -14,10 +14,12 @@ pub struct Parameters {
     pub tags: Vec<String>,
 }
 
+/// Fails with [`StoreError::TenantClosed`] when the tenant takes no new work.
 pub async fn insert(tx: &mut TenantTx, id: SearchId, query: &str, parameters: &Parameters) -> Result<(), StoreError> {
     let tenant = tx.tenant().uuid();
-    sqlx::query!(
-        "insert into searches (id, tenant_id, query, parameters) values ($1, $2, $3, $4)",
+    let stored = sqlx::query!(
+        "insert into searches (id, tenant_id, query, parameters)
+         select $1, $2, $3, $4 where exists (select from tenants where id = $2 and enabled and not erasing)",
         id.uuid(),
         tenant,
         query,
@@ -25,7 +27,7 @@ pub async fn insert(tx: &mut TenantTx, id: SearchId, query: &str, parameters: &P
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    if stored.rows_affected() == 1 { Ok(()) } else { Err(StoreError::TenantClosed) }
 }
 
 /// The question and its parameters; `None` when it is gone.

@@ -52,7 +52,8 @@ pub async fn insert(tx: &mut SystemTx, tenant: &NewTenant) -> Result<(), StoreEr
 pub async fn current(tx: &mut TenantTx) -> Result<Tenant, StoreError> {
     let id = tx.tenant();
     let row = sqlx::query!(
-        "select name, plan, limits, settings, enabled, callback_secret from tenants where id = $1",
+        r#"select name, plan, limits, settings, enabled and not erasing as "enabled!", callback_secret
+           from tenants where id = $1"#,
         id.uuid()
     )
     .fetch_one(tx.connection())

@@ -10,8 +10,8 @@ use jobs::{
     },
     kinds,
     queue::{
-        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, RetryPolicy, Runtime,
-        Work, runner, signals::Announcements,
+        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, Retention, RetryPolicy,
+        Runtime, Work, runner, signals::Announcements,
     },
     store::{StoreError, SystemTx},
 };
@@ -90,10 +90,12 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
         ("deliver_webhook", None),
         ("process_stripe_event", None),
         ("replay_dead_jobs", None),
+        ("erase", None),
         ("maintain_partitions", None),
+        ("expire_messages", None),
         ("purge_expired", None),
     ] {
-        let of_platform = ["process_stripe_event", "maintain_partitions", "purge_expired"];
+        let of_platform = ["process_stripe_event", "erase", "maintain_partitions", "expire_messages", "purge_expired"];
         let tenant = tenant.filter(|_| !of_platform.contains(&kind));
         let key = format!("unreadable-{kind}");
         Row { id: JobId::generate(), tenant, kind, key, subject, payload: json!("nonsense") }.write(&owner).await;
@@ -120,12 +122,12 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
     }
 
     let dead = causes(&stack).await;
-    assert_eq!(dead.len(), 13, "each once: {dead:?}");
+    assert_eq!(dead.len(), 15, "each once: {dead:?}");
     assert!(dead.iter().all(|(_, cause, runs)| cause.starts_with("undecodable payload: ") && *runs == 1), "{dead:?}");
     for kind in kinds::names() {
         assert!(dead.iter().any(|(dead, ..)| dead == kind), "{kind}");
     }
-    assert_eq!(logged(&stack.workers[0], "job gave up"), 13, "no loop");
+    assert_eq!(logged(&stack.workers[0], "job gave up"), 15, "no loop");
     finish(stack).await;
 }
 
@@ -219,7 +221,7 @@ async fn a_job_that_enqueues_an_oversized_one_is_dead_at_once_with_that_cause() 
         engines: worker::engines::connect(settings.engines).await.unwrap(),
         prices: Arc::default(),
         webhook_attempts: 1,
-        history_days: 30,
+        retention: Retention { history_days: 30, message_months: 0, api_log_months: 0 },
     };
     let worker = LaneWorker::start(&lanes, Overflowing::KIND, 1, move |delivery| {
         runner::run::<Overflowing>(delivery, runtime.clone())

@@ -118,6 +118,34 @@ impl Index for LanceIndex {
         .await
     }
 
+    async fn count(&self, tenant: TenantId, document: Option<DocumentId>) -> Result<u64, IndexError> {
+        let rows = document.map(|document| filter::versions_below(document, i32::MAX));
+        in_time(SEARCH_PATIENCE, async {
+            let mut count = 0;
+            for table in self.tables.all(tenant).await? {
+                count += table.count_rows(rows.clone()).await? as u64;
+            }
+            Ok(count)
+        })
+        .await
+    }
+
+    async fn erase_document(&self, tenant: TenantId, document: DocumentId) -> Result<(), IndexError> {
+        let rows = filter::versions_below(document, i32::MAX);
+        self.write(|| async {
+            for table in self.tables.all(tenant).await? {
+                table.delete(rows.as_str()).await?;
+                maintenance::rewrite(&table).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn erase_tenant(&self, tenant: TenantId) -> Result<(), IndexError> {
+        self.write(|| self.tables.drop_all(tenant)).await
+    }
+
     async fn search_vector(
         &self,
         tenant: TenantId,

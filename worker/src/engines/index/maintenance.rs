@@ -40,3 +40,22 @@ async fn merge(table: &Table) -> lancedb::Result<()> {
     table.optimize(prune).await?;
     Ok(())
 }
+
+/// Rewrites a table without the rows that were deleted from it, and removes every file of earlier versions: deleting alone
+/// only marks rows. A search that reads an earlier version at this moment fails, and is tried again.
+pub async fn rewrite(table: &Table) -> lancedb::Result<()> {
+    let options = CompactionOptions {
+        materialize_deletions: true,
+        materialize_deletions_threshold: 0.0,
+        ..CompactionOptions::default()
+    };
+    table.optimize(OptimizeAction::Compact { options, remap_options: None }).await?;
+    table.optimize(OptimizeAction::Index(OptimizeOptions::default())).await?;
+    let prune = OptimizeAction::Prune {
+        older_than: Some(chrono::TimeDelta::zero()),
+        delete_unverified: None,
+        error_if_tagged_old_versions: None,
+    };
+    table.optimize(prune).await?;
+    Ok(())
+}

@@ -14,6 +14,8 @@ use moka::future::Cache;
 
 use super::schema;
 
+/// Tables of one tenant, one per model that was ever used, at most.
+const MODELS: u32 = 100;
 /// Tables kept open.
 const OPEN_TABLES: u64 = 512;
 /// A table not used for this long is closed.
@@ -82,6 +84,39 @@ impl Tables {
         }
         self.open.insert(tenant, table.clone()).await;
         Ok(table)
+    }
+
+    /// The tenant's tables, whatever model made them.
+    pub async fn all(&self, tenant: TenantId) -> lancedb::Result<Vec<Table>> {
+        let mut tables = Vec::new();
+        for name in self.names(tenant).await? {
+            match self.connection.open_table(name).execute().await {
+                Ok(table) => tables.push(table),
+                // Dropped by another process since it was listed.
+                Err(Error::TableNotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Removes the tenant's tables with their files.
+    pub async fn drop_all(&self, tenant: TenantId) -> lancedb::Result<()> {
+        self.open.invalidate(&tenant).await;
+        for name in self.names(tenant).await? {
+            match self.connection.drop_table(name, &[]).await {
+                Ok(()) | Err(Error::TableNotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn names(&self, tenant: TenantId) -> lancedb::Result<Vec<String>> {
+        let prefix = format!("{}_", tenant.uuid().simple());
+        let mut names = self.connection.table_names().start_after(&prefix).limit(MODELS).execute().await?;
+        names.retain(|name| name.starts_with(&prefix));
+        Ok(names)
     }
 
     /// `{tenant}_{model}`: the tenant is part of the name, so no filter can reach across.
