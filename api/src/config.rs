@@ -2,12 +2,16 @@
 //!
 //! Values are taken as texts, so that one start lists every problem, not just the first.
 
+mod edge;
+
 use std::{fmt::Display, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
 use jobs::{domain::egress::EgressPolicy, queue::LanesConfig, store::DatabaseConfig};
 
 use crate::credentials;
+
+pub use edge::{AdmissionConfig, ConnectionConfig, EdgeConfig, LimitsConfig};
 
 /// Shortest admin key accepted.
 const MIN_ADMIN_KEY: usize = 16;
@@ -25,6 +29,8 @@ pub struct Settings {
     http: HttpSettings,
     #[command(flatten)]
     access: AccessSettings,
+    #[command(flatten)]
+    edge: edge::EdgeSettings,
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +87,7 @@ pub struct Config {
     pub admin_hash: [u8; 32],
     pub stripe_secrets: Vec<String>,
     pub egress: EgressPolicy,
+    pub edge: EdgeConfig,
 }
 
 /// Everything that is wrong, one line each.
@@ -124,13 +131,11 @@ impl Settings {
             findings.add("ADMIN_KEY", format!("must have at least {MIN_ADMIN_KEY} characters"));
         }
         let grace = findings.parsed("SHUTDOWN_GRACE_SECONDS", &self.http.shutdown_grace_seconds, 0_u16);
+        let (url, prefix) = (findings.required("REDIS_URL", self.redis.redis_url), self.redis.redis_prefix);
         Config {
             database: self.database.read(findings),
-            lanes: LanesConfig {
-                url: findings.required("REDIS_URL", self.redis.redis_url),
-                prefix: self.redis.redis_prefix,
-                lease: LEASE,
-            },
+            edge: self.edge.read(findings, url.clone(), prefix.clone()),
+            lanes: LanesConfig { url, prefix, lease: LEASE },
             bind: findings.parsed("API_BIND", &self.http.api_bind, SocketAddr::from(([127, 0, 0, 1], 0))),
             grace: Duration::from_secs(grace.into()),
             admin_hash: credentials::hash(&admin_key),
@@ -185,13 +190,35 @@ mod tests {
             "soon",
             "--egress-allow",
             "10.0.0.0/33",
+            "--trusted-proxies",
+            "10.0.0.0/8,proxy",
+            "--https-mode",
+            "always",
+            "--cors-origins",
+            "https://shop.example,*",
+            "--rate-limit-local-percent",
+            "101",
+            "--api-max-connections",
+            "0",
         ];
         let mut findings = Findings::default();
         Cli::parse_from(arguments).settings.read(&mut findings);
         let found: Vec<&str> = findings.0.iter().filter_map(|line| line.split(':').next()).collect();
         assert_eq!(
             found,
-            ["ADMIN_KEY", "SHUTDOWN_GRACE_SECONDS", "DATABASE_URL", "DATABASE_CONNECTIONS", "API_BIND", "EGRESS_ALLOW"]
+            [
+                "ADMIN_KEY",
+                "SHUTDOWN_GRACE_SECONDS",
+                "DATABASE_URL",
+                "DATABASE_CONNECTIONS",
+                "API_MAX_CONNECTIONS",
+                "RATE_LIMIT_LOCAL_PERCENT",
+                "TRUSTED_PROXIES",
+                "CORS_ORIGINS",
+                "HTTPS_MODE",
+                "API_BIND",
+                "EGRESS_ALLOW"
+            ]
         );
     }
 }

@@ -9,7 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::problem::{Kind, Problem};
+use crate::{
+    facts::Facts,
+    https,
+    problem::{Kind, Problem},
+};
 
 /// Longest a handler may take to begin its answer; a long-poll waits 60 s. A stream's body is not counted.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
@@ -40,7 +44,9 @@ pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
 pub async fn secure(request: Request, next: Next) -> Response {
     let docs = request.uri().path().starts_with("/docs");
     let private = !docs && request.uri().path() != "/openapi.json";
+    let facts = Facts::of(request.extensions());
     let mut response = next.run(request).await;
+    https::mark(&facts, &mut response);
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");

@@ -1,8 +1,11 @@
-//! Which tenant a key opens.
+//! What a key opens.
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::store::{Database, Scope, StoreError, SystemTx, api_keys, tenants::Tenant};
+use jobs::store::{
+    Database, Scope, StoreError, SystemTx,
+    api_keys::{self, Opened},
+};
 use moka::future::Cache;
 
 use crate::{
@@ -18,7 +21,7 @@ const CAPACITY: u64 = 10_000;
 /// Looks keys up, one query per key and second however many requests carry it.
 pub struct Keys {
     database: Database,
-    cache: Cache<[u8; 32], Option<Arc<Tenant>>>,
+    cache: Cache<[u8; 32], Option<Arc<Opened>>>,
 }
 
 impl Keys {
@@ -26,8 +29,8 @@ impl Keys {
         Self { database, cache: Cache::builder().max_capacity(CAPACITY).time_to_live(BELIEVED).build() }
     }
 
-    /// The key's tenant; `None` for a key nobody has.
-    pub async fn tenant_of(&self, key: &str) -> Result<Option<Arc<Tenant>>, Problem> {
+    /// What the key opens; `None` for a key nobody has.
+    pub async fn open(&self, key: &str) -> Result<Option<Arc<Opened>>, Problem> {
         if !key.starts_with(credentials::TENANT_PREFIX) || key.len() > credentials::MAX_KEY_CHARS {
             return Ok(None);
         }
@@ -44,10 +47,10 @@ impl Keys {
         self.cache.invalidate_all();
     }
 
-    async fn look_up(&self, hash: &[u8; 32]) -> Result<Option<Arc<Tenant>>, StoreError> {
+    async fn look_up(&self, hash: &[u8; 32]) -> Result<Option<Arc<Opened>>, StoreError> {
         let mut tx = SystemTx::begin(&self.database, None).await?;
-        let tenant = api_keys::tenant_of(&mut tx, hash).await?;
+        let opened = api_keys::open(&mut tx, hash).await?;
         tx.commit().await?;
-        Ok(tenant.map(Arc::new))
+        Ok(opened.map(Arc::new))
     }
 }

@@ -11,19 +11,27 @@ pub mod process;
 pub mod state;
 pub mod telemetry;
 
+mod admission;
+mod api_log;
+mod cors;
 mod credentials;
 mod cursor;
 mod dependencies;
 mod extract;
+mod facts;
 mod guard;
+mod https;
 mod keys;
+mod limits;
 mod observe;
 mod page;
 mod problem;
+mod proxies;
 mod request_id;
 mod router;
 mod routes;
 mod serve;
+mod slow_body;
 mod waiting;
 
 pub use serve::serve;

@@ -1,27 +1,38 @@
-//! The outermost middleware: each request gets an id, a span, a line in the log and its place in the metrics.
+//! The outermost middleware: each request gets an id, its client, a span, a line in the log, an entry in the tenant's log
+//! of requests, and its place in the metrics.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::{Method, StatusCode},
     middleware::Next,
     response::Response,
 };
+use jobs::{domain::ids::RequestLogId, store::api_logs::NewEntry};
 use tracing::Instrument;
 
-use crate::request_id::{self, RequestId};
+use crate::{
+    facts::Facts,
+    proxies::Peer,
+    request_id::{self, RequestId},
+    routes::probes,
+    state::AppState,
+};
 
 /// The route of a request that matches none; a path given by a client is no label.
 const UNMATCHED: &str = "unmatched";
 
-pub async fn observe(mut request: Request, next: Next) -> Response {
+pub async fn observe(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
+    let Peer(peer) = *request.extensions().get().expect("every connection has a peer");
+    let facts = Facts::new(state.proxies.client(peer, request.headers()));
+    request.extensions_mut().insert(facts.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", request_id = %id, %method, route, tenant = tracing::field::Empty);
+    let span = tracing::info_span!("request", request_id = %id, %method, route, client = %facts.client().address, tenant = tracing::field::Empty);
 
     let in_flight = InFlight::enter();
     let mut response = async {
@@ -37,11 +48,15 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     .await;
     drop(in_flight);
 
+    let took = started.elapsed();
+    if !is_probe(&route) {
+        state.api_log.record(entry(&facts, &id, known(&method), &route, response.status(), took));
+    }
     metrics::histogram!(
         "metachat_http_request_seconds",
         "method" => known(&method), "route" => route, "status" => class(response.status())
     )
-    .record(started.elapsed().as_secs_f64());
+    .record(took.as_secs_f64());
     response.headers_mut().insert(request_id::HEADER, id.header_value());
     response
 }
@@ -59,7 +74,28 @@ fn known(method: &Method) -> &'static str {
 }
 
 fn is_probe(route: &str) -> bool {
-    matches!(route, "/healthz" | "/readyz" | "/metrics")
+    probes::PATHS.contains(&route)
+}
+
+fn entry(
+    facts: &Facts,
+    id: &RequestId,
+    method: &'static str,
+    route: &str,
+    status: StatusCode,
+    took: Duration,
+) -> NewEntry {
+    let (tenant, key) = facts.caller();
+    NewEntry {
+        id: RequestLogId::generate(),
+        tenant,
+        key,
+        request_id: id.to_string(),
+        method,
+        route: route.to_owned(),
+        status: status.as_u16(),
+        duration_us: i64::try_from(took.as_micros()).unwrap_or(i64::MAX),
+    }
 }
 
 const fn class(status: StatusCode) -> &'static str {

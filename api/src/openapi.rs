@@ -3,6 +3,9 @@
 mod refusals;
 pub mod schemas;
 
+use std::collections::HashSet;
+
+use axum::http::Method;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
@@ -33,6 +36,7 @@ pub const ADMIN_KEY: &str = "admin_key";
         (name = "events", description = "What happened, and who is told."),
         (name = "jobs", description = "Work that gave up: run again or discarded."),
         (name = "billing", description = "Usage and Stripe."),
+        (name = "logs", description = "A tenant's own requests."),
         (name = "operations", description = "Probes and metrics."),
     )
 )]
@@ -43,6 +47,25 @@ pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = router::routes().into_openapi();
     refusals::add(&mut document);
     document
+}
+
+/// Operations that a credential must come with, by method and path.
+pub fn keyed_operations() -> HashSet<(Method, String)> {
+    let document = document();
+    let operations = document.paths.paths.iter().flat_map(|(path, item)| {
+        let methods = [
+            (Method::GET, &item.get),
+            (Method::POST, &item.post),
+            (Method::PUT, &item.put),
+            (Method::PATCH, &item.patch),
+            (Method::DELETE, &item.delete),
+        ];
+        methods.into_iter().filter_map(move |(method, operation)| {
+            let keyed = operation.as_ref().is_some_and(|operation| !refusals::is_open(operation));
+            keyed.then(|| (method, path.clone()))
+        })
+    });
+    operations.collect()
 }
 
 struct Keys;
@@ -66,7 +89,13 @@ impl Modify for Introduction {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let mut text = String::from(
             "Ids carry a prefix that tells what they name (`msg_`, `conv_`, …). Times are UTC. Lists go by cursor: send \
-             `next_cursor` back as `cursor`.\n\nEvery refusal is an RFC 9457 problem document with a stable `type`:\n\n\
+             `next_cursor` back as `cursor`.\n\n\
+             A tenant may make as many requests a minute as its plan says, all at once or spread; one key may use 80 % of \
+             them, and submissions have a limit of their own. Requests without a valid key are held by address. \
+             `RateLimit-Policy` and `RateLimit` tell where each limit stands; a refusal is 429 with `Retry-After` and has \
+             changed nothing. While the limits' store is away each process allows a part of every limit, by default half. \
+             Calls a month end with 402; reading usage is no call. When too much work waits, what adds some is answered \
+             503 with `Retry-After` before it is accepted.\n\nEvery refusal is an RFC 9457 problem document with a stable `type`:\n\n\
              | type | status | meaning |\n|---|---|---|\n",
         );
         for kind in Kind::ALL {

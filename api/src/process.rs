@@ -3,7 +3,7 @@
 use jobs::{queue::Lanes, store::Database};
 use tokio::{net::TcpListener, signal::unix, time::Instant};
 
-use crate::{config, dependencies, serve, state::AppState, telemetry};
+use crate::{config, dependencies, limits::Limits, serve, state::AppState, telemetry};
 
 /// Serves until SIGTERM or SIGINT, then drains within the configured grace.
 ///
@@ -14,7 +14,14 @@ pub async fn run(settings: config::Settings) -> Result<(), Vec<String>> {
     let config = settings.read(&mut findings);
     let database = Database::connect(&config.database).map_err(|error| findings.add("DATABASE_URL", error));
     let lanes = Lanes::connect(config.lanes.clone()).map_err(|error| findings.add("REDIS_URL", error));
-    let (Ok(database), Ok(lanes)) = findings.into_result((database, lanes))? else {
+    let limits = match &database {
+        Ok(database) => {
+            let limits = Limits::connect(&config.edge.limits, database.clone());
+            limits.map_err(|error| findings.add("REDIS_URL", error))
+        }
+        Err(()) => Err(()),
+    };
+    let (Ok(database), Ok(lanes), Ok(limits)) = findings.into_result((database, lanes, limits))? else {
         unreachable!("a part that could not be made is a finding")
     };
 
@@ -23,7 +30,7 @@ pub async fn run(settings: config::Settings) -> Result<(), Vec<String>> {
     let bound = TcpListener::bind(config.bind).await;
     let listener = bound.map_err(|error| fatal(&config.bind.to_string(), &error))?;
     let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(|error| fatal("SIGTERM", &error))?;
-    let (state, tasks) = AppState::start(&config, database, lanes, metrics);
+    let (state, tasks) = AppState::start(&config, database, lanes, limits, metrics);
     tracing::info!(address = %config.bind, "listening");
 
     let announcing = tokio::spawn({
@@ -37,7 +44,7 @@ pub async fn run(settings: config::Settings) -> Result<(), Vec<String>> {
         // The receiver outlives the server.
         let _ = told.send(Instant::now());
     };
-    let served = serve(listener, state, shutdown, config.grace).await;
+    let served = serve(listener, state, shutdown, config.edge.connections, config.grace).await;
     let since = since.await.unwrap_or_else(|_| Instant::now());
     tasks.flush(config.grace.saturating_sub(since.elapsed())).await;
     served.map_err(|error| fatal("serving", &error))

@@ -1,23 +1,36 @@
 //! Every route, on one page.
 
-use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn};
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
+};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
-    guard, observe, openapi,
+    admission, cors, guard, https, limits, observe, openapi,
     problem::{Kind, Problem, render},
     routes::{
-        contacts, conversations, dead_jobs, documents, endpoints, erasures, events, exports, messages, probes, search,
-        stripe, tenants, usage,
+        api_logs, contacts, conversations, dead_jobs, documents, endpoints, erasures, events, exports, messages, probes,
+        search, stripe, tenants, usage,
     },
+    slow_body,
     state::AppState,
 };
 
 /// Largest body of a request that uploads nothing.
 const MAX_BODY: usize = 5 * 1024 * 1024;
+/// Smallest body worth compressing, in bytes.
+const MIN_COMPRESSED: u64 = 1024;
 
 /// The described routes, each with its largest body.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -49,6 +62,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(dead_jobs::replays::start))
         .routes(routes!(dead_jobs::replays::read, dead_jobs::replays::cancel))
         .routes(routes!(usage::read))
+        .routes(routes!(api_logs::list))
         .routes(routes!(probes::alive))
         .routes(routes!(probes::ready))
         .routes(routes!(probes::metrics))
@@ -64,15 +78,23 @@ pub fn routes() -> OpenApiRouter<AppState> {
 /// The whole service.
 pub fn app(state: AppState) -> Router {
     let (router, _) = routes().split_for_parts();
+    // A piece of a stream must not wait for the next one in a compressor.
+    let worth_compressing = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::SSE);
     router
-        .with_state(state)
+        .with_state(state.clone())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::document()))
         .fallback(|| async { Problem::new(Kind::NotFound).detail("There is no such path.") })
         .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed) })
         // The last one added is the first to see a request.
         .layer(from_fn(guard::limit_time))
+        .layer(from_fn_with_state(state.clone(), slow_body::limit))
+        .layer(from_fn_with_state(state.clone(), limits::guard))
+        .layer(from_fn_with_state(state.clone(), admission::admit))
+        .layer(from_fn_with_state(state.clone(), https::enforce))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn(render))
+        .layer(from_fn_with_state(state.clone(), cors::answer))
+        .layer(CompressionLayer::new().compress_when(worth_compressing))
         .layer(from_fn(guard::secure))
-        .layer(from_fn(observe::observe))
+        .layer(from_fn_with_state(state, observe::observe))
 }

@@ -1,5 +1,6 @@
 //! Handlers, one file per aggregate.
 
+pub mod api_logs;
 pub mod contacts;
 pub mod conversations;
 pub mod dead_jobs;

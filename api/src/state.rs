@@ -17,7 +17,17 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, extract::Traceparent, keys::Keys};
+use crate::{
+    admission::Admission,
+    api_log::{self, ApiLog},
+    config::Config,
+    cors::Origin,
+    extract::Traceparent,
+    https::HttpsMode,
+    keys::Keys,
+    limits::Limits,
+    proxies::Proxies,
+};
 
 /// Requests that wait for a message or a search, and streams, at once.
 const MAX_WAITERS: usize = 2_000;
@@ -50,6 +60,15 @@ pub struct Shared {
     /// Empty: Stripe's events are refused.
     pub stripe_secrets: Vec<String>,
     pub egress: EgressPolicy,
+    pub limits: Limits,
+    pub admission: Admission,
+    pub api_log: ApiLog,
+    pub proxies: Proxies,
+    pub https: HttpsMode,
+    /// Whose scripts may call the API.
+    pub origins: Vec<Origin>,
+    /// Longest silence within a body.
+    pub body_timeout: Duration,
     pub metrics: PrometheusHandle,
     /// Cancelled when the process drains: waits end early, streams ask to be reopened.
     pub draining: CancellationToken,
@@ -62,11 +81,24 @@ pub struct Shared {
 pub struct Tasks {
     dispatcher: JoinHandle<()>,
     announcements: JoinHandle<()>,
+    watching: JoinHandle<()>,
+    /// Ends those below, after a last batch.
+    stop: CancellationToken,
+    logging: JoinHandle<()>,
+    adding_up: JoinHandle<()>,
 }
 
 impl AppState {
     /// Prepares the shared parts; connections are opened when first needed.
-    pub fn start(config: &Config, database: Database, lanes: Lanes, metrics: PrometheusHandle) -> (Self, Tasks) {
+    pub fn start(
+        config: &Config,
+        database: Database,
+        lanes: Lanes,
+        limits: Limits,
+        metrics: PrometheusHandle,
+    ) -> (Self, Tasks) {
+        let edge = &config.edge;
+        let (api_log, writer) = api_log::channel(database.clone(), edge.log_buffer);
         let (dispatcher, pushing) = Dispatcher::start(lanes.clone());
         let (announcements, listening) = Announcements::start(&lanes, Topic::Progress);
         let state = Self(Arc::new(Shared {
@@ -78,13 +110,30 @@ impl AppState {
             admin_hash: config.admin_hash,
             stripe_secrets: config.stripe_secrets.clone(),
             egress: config.egress.clone(),
+            limits,
+            admission: Admission::new(edge.admission),
+            api_log,
+            proxies: edge.proxies.clone(),
+            https: edge.https,
+            origins: edge.origins.clone(),
+            body_timeout: edge.body_timeout,
             metrics,
             draining: CancellationToken::new(),
             waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
         }));
-        (state, Tasks { dispatcher: pushing, announcements: listening })
+        let stop = CancellationToken::new();
+        let logging = tokio::spawn(writer.run(stop.clone()));
+        let adding_up = tokio::spawn({
+            let (state, stop) = (state.clone(), stop.clone());
+            async move { state.limits.calls.add_up(stop).await }
+        });
+        let watching = tokio::spawn({
+            let state = state.clone();
+            async move { state.admission.watch(&state.database).await }
+        });
+        (state, Tasks { dispatcher: pushing, announcements: listening, watching, stop, logging, adding_up })
     }
 }
 
@@ -117,11 +166,20 @@ impl Shared {
 }
 
 impl Tasks {
-    /// Waits until what was committed is pushed, at most `limit`; the relay makes up for the rest.
+    /// Waits until what was committed is pushed, and what was counted and logged is written, at most `limit`; the relay
+    /// makes up for what was not pushed.
     pub async fn flush(self, limit: Duration) {
         self.announcements.abort();
-        if tokio::time::timeout(limit, self.dispatcher).await.is_err() {
+        self.watching.abort();
+        self.stop.cancel();
+        let written = async { tokio::join!(self.logging, self.adding_up) };
+        let (pushed, written) =
+            tokio::join!(tokio::time::timeout(limit, self.dispatcher), tokio::time::timeout(limit, written));
+        if pushed.is_err() {
             tracing::warn!("not all committed jobs were pushed in time; the relay will");
+        }
+        if written.is_err() {
+            tracing::warn!("not all calls and log entries were written in time");
         }
     }
 }

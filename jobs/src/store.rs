@@ -9,6 +9,7 @@ mod error;
 
 pub mod answers;
 pub mod api_keys;
+pub mod api_logs;
 pub mod checks;
 pub mod conversations;
 pub mod dead_jobs;

@@ -63,6 +63,11 @@ impl TestDatabase {
         Database::connect(&DatabaseConfig { url: self.url.clone(), max_connections: 10 }).expect("a usable URL")
     }
 
+    /// Removes every unfinished job, for tests that run no worker.
+    pub async fn discard_jobs(&self) {
+        sqlx::query("delete from jobs").execute(self.owner().await).await.expect("the jobs are deleted");
+    }
+
     /// The number a query returns.
     pub async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(self.owner().await).await.expect(query)

@@ -42,6 +42,15 @@ impl PrivateRedis {
         self.ready().await;
     }
 
+    /// Stops answering and keeps its connections, until it is thawed.
+    pub fn freeze(&self) {
+        self.process.signal(libc::SIGSTOP);
+    }
+
+    pub fn thaw(&self) {
+        self.process.signal(libc::SIGCONT);
+    }
+
     pub async fn connection(&self) -> Result<redis::aio::MultiplexedConnection, redis::RedisError> {
         redis::Client::open(self.url())?.get_multiplexed_async_connection().await
     }

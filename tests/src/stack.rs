@@ -66,7 +66,17 @@ impl StackBuilder {
         env.extend(self.env);
         let api_bind = format!("127.0.0.1:{}", free_port());
         let api_url = format!("http://{api_bind}");
-        let mut stack = Stack { api: None, workers: Vec::new(), api_url, api_bind, env, folder, database, started: 0 };
+        let mut stack = Stack {
+            api: None,
+            replicas: Vec::new(),
+            workers: Vec::new(),
+            api_url,
+            api_bind,
+            env,
+            folder,
+            database,
+            started: 0,
+        };
         stack.start_api().await;
         for _ in 0..self.workers {
             stack.start_worker().await;
@@ -93,6 +103,7 @@ impl WorkerHandle {
 pub struct Stack {
     // Dropped in this order: processes before what they use.
     pub api: Option<Process>,
+    replicas: Vec<Process>,
     pub workers: Vec<WorkerHandle>,
     pub api_url: String,
     api_bind: String,
@@ -125,7 +136,17 @@ impl Stack {
         self.api = Some(Process::start("api", self.folder.path(), command));
     }
 
-    /// Starts a worker and waits until it is ready.
+    /// Starts a further api and returns where it answers.
+    pub async fn start_replica(&mut self) -> String {
+        let bind = format!("127.0.0.1:{}", free_port());
+        let mut command = self.command("metachat-api");
+        command.arg("serve").env("API_BIND", &bind);
+        self.replicas.push(Process::start(&format!("api-{}", self.replicas.len() + 2), self.folder.path(), command));
+        let url = format!("http://{bind}");
+        ready(&url).await;
+        url
+    }
+
     /// Waits until no lane holds anything.
     pub async fn lanes_are_empty(&self, limit: Duration) {
         let config = LanesConfig {
@@ -154,6 +175,7 @@ impl Stack {
         leaders
     }
 
+    /// Starts a worker and waits until it is ready.
     pub async fn start_worker(&mut self) -> &mut WorkerHandle {
         self.launch_worker();
         let worker = self.workers.last_mut().expect("just launched");
@@ -194,13 +216,15 @@ impl Stack {
 
     /// A new tenant on the pro plan, and a client that holds its key.
     pub async fn tenant(&self, name: &str) -> (Tenant, Client) {
-        self.tenant_with(NewTenant { name: name.into(), plan: Some("pro".into()), ..NewTenant::default() }).await
+        self.tenant_with_settings(name, json!({})).await
     }
 
     /// A new tenant with settings.
     pub async fn tenant_with_settings(&self, name: &str, settings: serde_json::Value) -> (Tenant, Client) {
         let plan = Some("pro".into());
-        self.tenant_with(NewTenant { name: name.into(), plan, settings: Some(json!(settings)), limits: None }).await
+        // No test of anything else runs into a rate limit.
+        let limits = Some(json!({ "requests_per_minute": 1_000_000, "messages_per_minute": 1_000_000 }));
+        self.tenant_with(NewTenant { name: name.into(), plan, settings: Some(settings), limits }).await
     }
 
     pub async fn tenant_with(&self, tenant: NewTenant) -> (Tenant, Client) {

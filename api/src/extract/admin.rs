@@ -6,6 +6,7 @@ use subtle::ConstantTimeEq;
 use super::bearer;
 use crate::{
     credentials,
+    facts::Facts,
     problem::{Kind, Problem},
     state::AppState,
 };
@@ -21,7 +22,10 @@ impl FromRequestParts<AppState> for Admin {
         // Hashes are compared, so that the time taken tells neither the key's length nor a common beginning.
         let presented = bearer(&parts.headers).map(credentials::hash);
         match presented.is_some_and(|hash| hash.ct_eq(&state.admin_hash).into()) {
-            true => Ok(Self),
+            true => {
+                Facts::of(&parts.extensions).vouch();
+                Ok(Self)
+            }
             false => Err(Problem::new(Kind::Unauthorized).detail("Send the admin key as `Authorization: Bearer …`.")),
         }
     }

@@ -1,39 +1,94 @@
-//! The refusals that follow from an operation's shape, so that no route has to list them.
+//! The refusals that follow from an operation's shape, so that no route has to list them, and what all answers share.
 
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde_json::json;
 use utoipa::openapi::{
-    ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+    Content, ContentBuilder, HeaderBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+    example::{Example, ExampleBuilder},
     path::{Operation, ParameterIn},
+    schema::{ObjectBuilder, SchemaType, Type},
     security::SecurityRequirement,
 };
 
-use crate::problem::Kind;
+use crate::{problem::Kind, routes::probes};
 
-/// Adds to every operation what any of its kind may answer; what a route says itself stays.
+const DOCUMENT: &str = "application/problem+json";
+
+/// Adds to every operation what any of its kind may answer; what a route says itself stays, with an example for each
+/// problem of its status.
 pub fn add(document: &mut OpenApi) {
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.delete, &mut item.put, &mut item.patch];
-        for operation in operations.into_iter().flatten() {
-            for kind in of(operation) {
-                let status = kind.status().as_u16().to_string();
-                let response = RefOr::T(problem(kind));
-                operation.responses.responses.entry(status).or_insert(response);
-            }
+    define(document);
+    for (path, item) in &mut document.paths.paths {
+        let probe = probes::PATHS.contains(&path.as_str());
+        let post = [&mut item.post];
+        let others = [&mut item.get, &mut item.delete, &mut item.put, &mut item.patch];
+        for operation in post.into_iter().flatten() {
+            describe(operation, of(operation, probe, true));
+        }
+        for operation in others.into_iter().flatten() {
+            describe(operation, of(operation, probe, false));
         }
     }
 }
 
-fn of(operation: &Operation) -> Vec<Kind> {
-    let mut kinds = vec![Kind::Internal, Kind::Unavailable];
-    // An empty requirement means that the route is open to all.
-    let open =
-        operation.security.as_ref().is_some_and(|keys| keys.iter().all(|key| *key == SecurityRequirement::default()));
+fn describe(operation: &mut Operation, kinds: Vec<Kind>) {
+    let limited = kinds.contains(&Kind::RateLimited);
+    let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
+    for kind in kinds {
+        by_status.entry(kind.status().as_u16()).or_default().push(kind);
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, kinds) in &by_status {
+        responses.entry(status.to_string()).or_insert_with(|| RefOr::T(refusal(kinds)));
+    }
+    for (status, response) in responses.iter_mut() {
+        let RefOr::T(response) = response else { continue };
+        let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();
+        if let Some(RefOr::T(content)) = response.content.get_mut(DOCUMENT) {
+            let known = by_status.get(&status.as_u16()).cloned().unwrap_or_default();
+            exemplify(content, if known.is_empty() { of_status(status) } else { known });
+        }
+        if limited && (status.is_success() || status == StatusCode::TOO_MANY_REQUESTS) {
+            refer(response, "RateLimit-Policy");
+            refer(response, "RateLimit");
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+            refer(response, "Retry-After");
+        }
+    }
+}
+
+/// Whether nobody has to prove who they are: an empty requirement says so.
+pub fn is_open(operation: &Operation) -> bool {
+    operation.security.as_ref().is_some_and(|keys| keys.iter().all(|key| *key == SecurityRequirement::default()))
+}
+
+fn is_the_operators(operation: &Operation) -> bool {
+    let admin = SecurityRequirement::new(super::ADMIN_KEY, [] as [&str; 0]);
+    operation.security.as_ref().is_some_and(|keys| keys.contains(&admin))
+}
+
+fn of(operation: &Operation, probe: bool, post: bool) -> Vec<Kind> {
+    if probe {
+        return vec![Kind::Internal];
+    }
+    let mut kinds = vec![Kind::Internal, Kind::Unavailable, Kind::Timeout, Kind::RateLimited, Kind::HttpsRequired];
+    let open = is_open(operation);
     if !open {
-        kinds.extend([Kind::Unauthorized, Kind::TenantDisabled]);
+        kinds.push(Kind::Unauthorized);
+        if post {
+            kinds.push(Kind::Overloaded);
+        }
+        if !is_the_operators(operation) {
+            kinds.extend([Kind::TenantDisabled, Kind::PlanLimit]);
+        }
     }
     if operation.request_body.is_some() {
-        kinds.extend([Kind::MalformedJson, Kind::PayloadTooLarge]);
+        kinds.extend([Kind::MalformedJson, Kind::PayloadTooLarge, Kind::SlowBody]);
         if !open {
-            kinds.extend([Kind::UnsupportedMediaType, Kind::InvalidRequest]);
+            kinds.extend([Kind::MalformedRequest, Kind::UnsupportedMediaType, Kind::InvalidRequest]);
         }
     }
     for parameter in operation.parameters.iter().flatten() {
@@ -48,10 +103,88 @@ fn of(operation: &Operation) -> Vec<Kind> {
     kinds
 }
 
-fn problem(kind: Kind) -> Response {
+/// For a refusal that only the route itself knows of.
+fn of_status(status: StatusCode) -> Vec<Kind> {
+    Kind::ALL.iter().copied().filter(|kind| kind.status() == status).collect()
+}
+
+fn refusal(kinds: &[Kind]) -> Response {
+    let mut descriptions: Vec<&str> = Vec::new();
+    for kind in kinds {
+        if !descriptions.contains(&kind.description().trim()) {
+            descriptions.push(kind.description().trim());
+        }
+    }
     let schema = Ref::from_schema_name("Problem");
     ResponseBuilder::new()
-        .description(kind.description().trim())
-        .content("application/problem+json", ContentBuilder::new().schema(Some(schema)).build())
+        .description(descriptions.join(" "))
+        .content(DOCUMENT, ContentBuilder::new().schema(Some(schema)).build())
         .build()
+}
+
+/// Shows one problem of each kind.
+fn exemplify(content: &mut Content, kinds: Vec<Kind>) {
+    if content.example.is_some() || !content.examples.is_empty() {
+        return;
+    }
+    for kind in kinds {
+        let defined = Ref::new(format!("#/components/examples/{}", kind.slug()));
+        content.examples.insert(kind.slug().to_owned(), RefOr::Ref(defined));
+    }
+}
+
+fn example(kind: Kind) -> Example {
+    let mut problem = json!({
+        "type": kind.uri(),
+        "title": kind.title(),
+        "status": kind.status().as_u16(),
+        "request_id": "req_01983f2ab3c47d1e9f00a1b2c3d4e5f6",
+    });
+    match kind {
+        Kind::InvalidRequest => {
+            problem["detail"] = json!("text: has 0 characters; 1 to 4096 are allowed");
+            problem["errors"] = json!([{ "field": "text", "detail": "has 0 characters; 1 to 4096 are allowed" }]);
+        }
+        Kind::PlanLimit => {
+            problem["detail"] = json!("The plan allows 5000 api_calls; 5000 are used.");
+            (problem["meter"], problem["limit"], problem["current"]) = (json!("api_calls"), json!(5000), json!(5000));
+        }
+        Kind::RateLimited => problem["violated-policies"] = json!(["key"]),
+        Kind::Overloaded => problem["reason"] = json!("backlog"),
+        _ => {}
+    }
+    ExampleBuilder::new().summary(kind.title()).value(Some(problem)).build()
+}
+
+/// Headers that answers refer to.
+const HEADERS: [(&str, &str, &str); 3] = [
+    (
+        "RateLimit-Policy",
+        "The limits that apply: `q` requests in `w` seconds.",
+        "\"tenant\";q=120;w=60, \"key\";q=96;w=60",
+    ),
+    (
+        "RateLimit",
+        "Where each stands: `r` requests left, full again after `t` seconds.",
+        "\"tenant\";r=118;t=1, \"key\";r=94;t=2",
+    ),
+    ("Retry-After", "Seconds until the same request may pass.", "1"),
+];
+
+/// What operations refer to, once.
+fn define(document: &mut OpenApi) {
+    let components = document.components.get_or_insert_default();
+    for kind in Kind::ALL {
+        components.examples.insert(kind.slug().to_owned(), RefOr::T(example(*kind)));
+    }
+    for (name, description, example) in HEADERS {
+        let schema = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).examples([json!(example)]).build();
+        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+        components.headers.insert(name.to_owned(), RefOr::T(header));
+    }
+}
+
+fn refer(response: &mut Response, header: &str) {
+    let defined = Ref::new(format!("#/components/headers/{header}"));
+    response.headers.insert(header.to_owned(), RefOr::Ref(defined));
 }

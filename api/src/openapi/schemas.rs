@@ -33,7 +33,8 @@ pub fn plan() -> Object {
 
 /// Each optional; one that is absent is the plan's.
 pub fn limits() -> Object {
-    let names = ["conversations", "documents", "team", "messages", "api_calls", "requests_per_minute"];
+    let names =
+        ["conversations", "documents", "team", "messages", "api_calls", "requests_per_minute", "messages_per_minute"];
     names
         .into_iter()
         .fold(ObjectBuilder::new(), |limits, name| limits.property(name, of(Type::Integer)))

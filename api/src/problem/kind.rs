@@ -46,12 +46,16 @@ kinds! {
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is required";
     /// The plan's limit is reached; `meter`, `limit` and `current` say which.
     PlanLimit = PAYMENT_REQUIRED, "plan-limit", "The plan's limit is reached";
+    /// The request came without HTTPS, which the operator asks for.
+    HttpsRequired = FORBIDDEN, "https-required", "HTTPS is required";
     /// The tenant is switched off, or is being erased.
     TenantDisabled = FORBIDDEN, "tenant-disabled", "The tenant is disabled";
     /// No such thing, or it belongs to another tenant.
     NotFound = NOT_FOUND, "not-found", "Not found";
     /// The path does not take this method; `Allow` lists those it takes.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed";
+    /// The body stopped coming and was not waited for any longer.
+    SlowBody = REQUEST_TIMEOUT, "slow-body", "The body did not come in time";
     /// The first request with this Idempotency-Key has not finished.
     IdempotencyInFlight = CONFLICT, "idempotency-in-flight", "The first request with this key is in flight";
     /// The same work waits under another job already.
@@ -68,10 +72,14 @@ kinds! {
     InvalidRequest = UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid";
     /// The Idempotency-Key was used with another request.
     IdempotencyMismatch = UNPROCESSABLE_ENTITY, "idempotency-mismatch", "The key was used with another request";
+    /// Too many requests a minute; `violated-policies` names the limits, `Retry-After` says when to come back.
+    RateLimited = TOO_MANY_REQUESTS, "rate-limited", "Too many requests";
     /// A fault of metachat; the request's id helps to find it.
     Internal = INTERNAL_SERVER_ERROR, "internal", "Something went wrong";
     /// Something the request needs is away or busy; `Retry-After` says when to come back.
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "Not available right now";
+    /// Too much work is waiting already: nothing was accepted; `Retry-After` says when to come back.
+    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "Too busy to accept more";
     /// The request took too long and was given up.
     Timeout = SERVICE_UNAVAILABLE, "timeout", "The request took too long";
     /// The operator has not configured what the request needs.
@@ -89,10 +97,12 @@ impl Kind {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::REQUEST_TIMEOUT => Self::SlowBody,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::UNPROCESSABLE_ENTITY => Self::InvalidRequest,
+            StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,
             StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
             status if status.is_client_error() => Self::MalformedRequest,
             _ => Self::Internal,

@@ -1,5 +1,7 @@
 //! The middleware that writes problem documents.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::Request,
@@ -60,7 +62,12 @@ fn document(problem: Problem, id: &RequestId, response: Response) -> Response {
         rendered.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
     }
     if let Some(wait) = retry_after {
-        rendered.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+        rendered.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
     }
     rendered
+}
+
+/// Rounded up: whoever comes back then does not come too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }

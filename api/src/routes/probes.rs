@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 
 use crate::{dependencies, state::AppState};
 
+/// Routes that are answered whatever else is refused.
+pub const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Alive {
     #[schema(example = "alive")]

@@ -1,7 +1,7 @@
 //! Stripe's webhook: stored once, then acknowledged, then worked on.
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use crate::{
     extract::Traceparent,
+    facts::Facts,
     problem::{Document, Kind, Problem},
     state::AppState,
 };
@@ -57,6 +58,7 @@ pub struct Received {
 pub async fn receive(
     State(state): State<AppState>,
     trace: Traceparent,
+    Extension(facts): Extension<Facts>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Received>, Problem> {
@@ -70,6 +72,7 @@ pub async fn receive(
     let signature = headers.get("stripe-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
     stripe::verify(signature, &body, &state.stripe_secrets, Utc::now())
         .map_err(|bad| Problem::new(Kind::BadSignature).detail(format!("{bad}.")))?;
+    facts.vouch();
 
     let malformed = |error: serde_json::Error| Problem::new(Kind::MalformedJson).detail(error.to_string());
     let payload: Value = serde_json::from_slice(&body).map_err(malformed)?;

@@ -21,6 +21,9 @@ pub struct Usage {
     conversations: Meter,
     /// Held now.
     documents: Meter,
+    /// Calls of the API this calendar month (UTC), but for this one. What other processes counted within the last second
+    /// is missing.
+    api_calls: Meter,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,6 +45,7 @@ pub async fn read(caller: Caller, State(state): State<AppState>) -> Result<Json<
 pub async fn of(state: &AppState, caller: &Tenant) -> Result<Usage, StoreError> {
     let mut tx = state.read(caller.id).await?;
     let month = usage::this_month(&mut tx).await?;
+    let calls = usage::api_calls(&mut tx).await? + state.limits.calls.pending(caller.id);
     let held = documents::count(&mut tx).await?;
     tx.commit().await?;
     Ok(Usage {
@@ -49,5 +53,6 @@ pub async fn of(state: &AppState, caller: &Tenant) -> Result<Usage, StoreError> 
         messages: Meter { used: month.messages, limit: caller.limits.messages },
         conversations: Meter { used: month.conversations, limit: caller.limits.conversations },
         documents: Meter { used: held, limit: caller.limits.documents },
+        api_calls: Meter { used: calls, limit: caller.limits.api_calls },
     })
 }

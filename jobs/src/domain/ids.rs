@@ -102,6 +102,7 @@ id!(/** An event of the catalogue; also the `webhook-id` a receiver deduplicates
 id!(/** A webhook endpoint. */ EndpointId, "whe");
 id!(/** A hand-over to a human. */ EscalationId, "esc");
 id!(/** A search made through the API. */ SearchId, "srch");
+id!(/** An entry of the request log. */ RequestLogId, "log");
 id!(/** A job in the ledger. */ JobId, "job");
 id!(/** A replay of many dead jobs. */ ReplayId, "rpl");
 id!(/** A request to erase, and its receipt. */ ErasureId, "era");

@@ -34,6 +34,7 @@ impl Plan {
                 messages: 1_000,
                 api_calls: 5_000,
                 requests_per_minute: 120,
+                messages_per_minute: 50,
             },
             Self::Starter => Limits {
                 conversations: 1_000,
@@ -42,6 +43,7 @@ impl Plan {
                 messages: 10_000,
                 api_calls: 50_000,
                 requests_per_minute: 600,
+                messages_per_minute: 250,
             },
             Self::Pro => Limits {
                 conversations: 10_000,
@@ -50,6 +52,7 @@ impl Plan {
                 messages: 100_000,
                 api_calls: 500_000,
                 requests_per_minute: 3_000,
+                messages_per_minute: 1_250,
             },
         }
     }
@@ -73,6 +76,7 @@ pub struct Limits {
     pub messages: i64,
     pub api_calls: i64,
     pub requests_per_minute: i64,
+    pub messages_per_minute: i64,
 }
 
 /// Replaces single limits of the plan.
@@ -91,6 +95,8 @@ pub struct LimitOverrides {
     pub api_calls: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages_per_minute: Option<i64>,
 }
 
 impl LimitOverrides {
@@ -102,6 +108,7 @@ impl LimitOverrides {
             messages: self.messages.unwrap_or(plan.messages),
             api_calls: self.api_calls.unwrap_or(plan.api_calls),
             requests_per_minute: self.requests_per_minute.unwrap_or(plan.requests_per_minute),
+            messages_per_minute: self.messages_per_minute.unwrap_or(plan.messages_per_minute),
         }
     }
 
@@ -114,6 +121,7 @@ impl LimitOverrides {
             ("messages", self.messages),
             ("api_calls", self.api_calls),
             ("requests_per_minute", self.requests_per_minute),
+            ("messages_per_minute", self.messages_per_minute),
         ]
         .into_iter()
         .find_map(|(name, limit)| limit.is_some_and(|limit| limit < 0).then_some(name))

@@ -27,10 +27,18 @@ pub async fn insert(tx: &mut SystemTx, key: &NewApiKey<'_>) -> Result<(), StoreE
     Ok(())
 }
 
-/// The tenant that a key opens; `None` for an unknown or revoked key.
-pub async fn tenant_of(tx: &mut SystemTx, hash: &[u8; 32]) -> Result<Option<Tenant>, StoreError> {
+/// What a key opens.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    pub key: ApiKeyId,
+    pub tenant: Tenant,
+}
+
+/// What a key opens; `None` for an unknown or revoked key.
+pub async fn open(tx: &mut SystemTx, hash: &[u8; 32]) -> Result<Option<Opened>, StoreError> {
     let row = sqlx::query!(
-        r#"select t.id, t.name, t.plan, t.limits, t.settings, t.enabled and not t.erasing as "enabled!", t.callback_secret
+        r#"select k.id as key, t.id, t.name, t.plan, t.limits, t.settings, t.enabled and not t.erasing as "enabled!",
+                  t.callback_secret
            from api_keys k join tenants t on t.id = k.tenant_id
            where k.hash = $1 and k.revoked_at is null"#,
         &hash[..]
@@ -39,7 +47,16 @@ pub async fn tenant_of(tx: &mut SystemTx, hash: &[u8; 32]) -> Result<Option<Tena
     .await?;
     row.map(|row| {
         let id = TenantId::from_uuid(row.id);
-        super::tenants::tenant(id, row.name, &row.plan, row.limits, row.settings, row.enabled, row.callback_secret)
+        let tenant = super::tenants::tenant(
+            id,
+            row.name,
+            &row.plan,
+            row.limits,
+            row.settings,
+            row.enabled,
+            row.callback_secret,
+        )?;
+        Ok(Opened { key: ApiKeyId::from_uuid(row.key), tenant })
     })
     .transpose()
 }

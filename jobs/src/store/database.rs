@@ -94,6 +94,17 @@ impl Database {
         Ok(())
     }
 
+    /// Waits for a connection of the application role, in line with everybody who does.
+    pub async fn await_connection(&self) -> Result<(), StoreError> {
+        self.app.acquire().await?;
+        Ok(())
+    }
+
+    /// Whether every connection that the application role may have is open and in use.
+    pub fn is_taken(&self) -> bool {
+        self.app.num_idle() == 0 && self.app.size() >= self.app.options().get_max_connections()
+    }
+
     /// Connections of the application role: open and idle.
     pub fn pool_size(&self) -> (u32, usize) {
         (self.app.size(), self.app.num_idle())

@@ -21,6 +21,13 @@ pub struct Counts {
     pub dead: i64,
 }
 
+/// All unfinished jobs, counted to `most` and no further.
+pub async fn unfinished(connection: &mut PgConnection, most: i64) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(r#"select count(*) as "count!" from (select from jobs limit $1) c"#, most)
+        .fetch_one(connection)
+        .await?)
+}
+
 /// Counts of the named kinds and of every other kind that has a job, in the order of their names; `only` one of them
 /// when it is given.
 pub async fn by_kind(

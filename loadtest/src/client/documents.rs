@@ -12,6 +12,8 @@ use super::{Client, ClientError};
 
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Sixteen documents at once stay within a small plan's rate limit.
+const LONGEST_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A document whose text travels in the JSON body.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -117,6 +119,7 @@ impl Client {
     /// Polls until the document is ready or has failed: a failed document is not an error of the call.
     pub async fn settled_document(&self, id: &str, limit: Duration) -> Result<Document, ClientError> {
         let deadline = Instant::now() + limit;
+        let mut pause = POLL_INTERVAL;
         loop {
             let document = self.document(id).await?;
             if document.status.is_settled() {
@@ -126,7 +129,8 @@ impl Client {
                 let what = format!("document {id} ({}) was still {}", document.name, document.status);
                 return Err(ClientError::TooLate { what, limit });
             }
-            sleep(POLL_INTERVAL).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_POLL_INTERVAL);
         }
     }
 }

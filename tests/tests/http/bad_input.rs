@@ -28,7 +28,8 @@ struct Foreign {
 /// Needs the api alone: no worker, no Stripe secret, and private networks other than loopback closed to egress.
 pub async fn cases(api: &str, admin_key: &str) {
     let client = Client::builder().no_proxy().build().expect("a client");
-    let (tenant, key) = new_tenant(&client, api, admin_key, json!({ "name": "Refused" })).await;
+    let limits = json!({ "requests_per_minute": 10_000, "messages_per_minute": 10_000 });
+    let (tenant, key) = new_tenant(&client, api, admin_key, json!({ "name": "Refused", "limits": limits })).await;
     let foreign = foreign(&client, api, admin_key).await;
 
     let mut wrong = Vec::new();
