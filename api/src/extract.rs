@@ -1,9 +1,14 @@
 //! What handlers take from a request, each refusing with a problem.
 
+pub mod csrf;
+pub mod scope;
+
 mod admin;
 mod caller;
+mod client_address;
 mod idempotency_key;
 mod json;
+mod member;
 mod path_id;
 mod prefer;
 mod query;
@@ -12,8 +17,10 @@ mod traceparent;
 
 pub use admin::Admin;
 pub use caller::Caller;
+pub use client_address::ClientAddress;
 pub use idempotency_key::IdempotencyKey;
 pub use json::{Json, RawJson, is_json};
+pub use member::Member;
 pub use path_id::PathId;
 pub use prefer::PreferWait;
 pub use query::Query;

@@ -11,19 +11,24 @@ pub mod process;
 pub mod state;
 pub mod telemetry;
 
+mod cookies;
 mod credentials;
 mod cursor;
 mod dependencies;
 mod extract;
 mod guard;
+mod identity;
 mod keys;
+mod last_used;
 mod observe;
 mod page;
+mod passwords;
 mod problem;
 mod request_id;
 mod router;
 mod routes;
 mod serve;
+mod sessions;
 mod waiting;
 
 pub use serve::serve;

@@ -1,15 +1,20 @@
 //! Handlers, one file per aggregate.
 
+pub mod api_keys;
+pub mod audit_log;
 pub mod conversations;
 pub mod dead_jobs;
 pub mod documents;
 pub mod endpoints;
 pub mod events;
 pub mod messages;
+pub mod operator_keys;
 pub mod probes;
 pub mod search;
+pub mod sessions;
 pub mod stripe;
 pub mod tenants;
 pub mod usage;
+pub mod users;
 
 mod source;

@@ -1,6 +1,6 @@
 //! Listening, serving and draining.
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
@@ -30,7 +30,8 @@ pub async fn serve(
             draining.cancel();
         }
     };
-    let serving = axum::serve(listener, router::app(state)).with_graceful_shutdown(announced);
+    let app = router::app(state).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(announced);
     let out_of_time = async {
         draining.cancelled().await;
         tokio::time::sleep(grace).await;

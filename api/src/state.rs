@@ -17,7 +17,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, extract::Traceparent, keys::Keys};
+use crate::{
+    config::Config, cookies::Cookies, extract::Traceparent, keys::Keys, last_used::LastUsed, passwords::Passwords,
+};
 
 /// Requests that wait for a message or a search, and streams, at once.
 const MAX_WAITERS: usize = 2_000;
@@ -42,8 +44,11 @@ pub struct Shared {
     pub dispatcher: Dispatcher,
     pub announcements: Announcements,
     pub keys: Keys,
-    /// SHA-256 of the admin key.
-    pub admin_hash: [u8; 32],
+    pub last_used: LastUsed,
+    pub passwords: Passwords,
+    pub cookies: Cookies,
+    /// SHA-256 of the environment's admin key, where there is one.
+    pub admin_hash: Option<[u8; 32]>,
     /// Empty: Stripe's events are refused.
     pub stripe_secrets: Vec<String>,
     pub egress: EgressPolicy,
@@ -58,6 +63,7 @@ pub struct Shared {
 pub struct Tasks {
     dispatcher: JoinHandle<()>,
     announcements: JoinHandle<()>,
+    last_used: JoinHandle<()>,
 }
 
 impl AppState {
@@ -65,7 +71,11 @@ impl AppState {
     pub fn start(config: &Config, database: Database, lanes: Lanes, metrics: PrometheusHandle) -> (Self, Tasks) {
         let (dispatcher, pushing) = Dispatcher::start(lanes.clone());
         let (announcements, listening) = Announcements::start(&lanes, Topic::Progress);
+        let (last_used, noting) = LastUsed::start(database.clone());
         let state = Self(Arc::new(Shared {
+            last_used,
+            passwords: Passwords::new(),
+            cookies: config.cookies,
             keys: Keys::new(database.clone()),
             database,
             lanes,
@@ -79,7 +89,7 @@ impl AppState {
             waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
         }));
-        (state, Tasks { dispatcher: pushing, announcements: listening })
+        (state, Tasks { dispatcher: pushing, announcements: listening, last_used: noting })
     }
 }
 
@@ -110,7 +120,9 @@ impl Tasks {
     /// Waits until what was committed is pushed, at most `limit`; the relay makes up for the rest.
     pub async fn flush(self, limit: Duration) {
         self.announcements.abort();
-        if tokio::time::timeout(limit, self.dispatcher).await.is_err() {
+        let (pushed, _) =
+            tokio::join!(tokio::time::timeout(limit, self.dispatcher), tokio::time::timeout(limit, self.last_used));
+        if pushed.is_err() {
             tracing::warn!("not all committed jobs were pushed in time; the relay will");
         }
     }

@@ -2,13 +2,14 @@
 //!
 //! Tenant-owned rows are reached through a [`TenantTx`], which cannot be made without a tenant id; row-level
 //! security shows it that tenant's rows only. A [`SystemTx`] sees all tenants and is used by the few named
-//! functions that must: key look-up, the relay, billing.
+//! functions that must: look-up of keys, sessions and invitations, the operator's own, the relay, billing.
 
 mod database;
 mod error;
 
 pub mod answers;
 pub mod api_keys;
+pub mod audit;
 pub mod conversations;
 pub mod dead_jobs;
 pub mod documents;
@@ -18,20 +19,25 @@ pub mod events;
 pub mod idempotency;
 pub mod job_counts;
 pub mod jobs;
+pub mod last_used;
 pub mod leadership;
+pub mod login_attempts;
 pub mod messages;
+pub mod operator_keys;
 pub mod partitions;
 pub mod relay;
 pub mod replays;
 pub mod retention;
 pub mod schedules;
 pub mod searches;
+pub mod sessions;
 pub mod stream;
 pub mod stripe_events;
 pub mod tenants;
 pub mod timeline;
 pub mod transcript;
 pub mod usage;
+pub mod users;
 pub mod webhooks;
 
 pub use database::{Database, DatabaseConfig, Scope, SystemTx, TenantTx, migrate};

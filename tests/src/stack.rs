@@ -56,6 +56,7 @@ impl StackBuilder {
             ("REDIS_URL".to_owned(), self.redis_url.unwrap_or_else(|| setting("TEST_REDIS_URL"))),
             ("REDIS_PREFIX".to_owned(), format!("test-{}", Uuid::now_v7().simple())),
             ("ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
+            ("COOKIE_SECURE".to_owned(), "false".to_owned()),
             ("LANCEDB_URI".to_owned(), folder.path().join("lancedb").display().to_string()),
             ("EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
             ("LEASE_SECONDS".to_owned(), "2".to_owned()),
@@ -125,7 +126,17 @@ impl Stack {
         self.api = Some(Process::start("api", self.folder.path(), command));
     }
 
-    /// Starts a worker and waits until it is ready.
+    /// A further api on the same installation, at an address of its own; ends when dropped.
+    pub async fn replica(&self) -> (Process, String) {
+        let bind = format!("127.0.0.1:{}", free_port());
+        let mut command = self.command("metachat-api");
+        command.arg("serve").env("API_BIND", &bind);
+        let process = Process::start("api-replica", self.folder.path(), command);
+        let url = format!("http://{bind}");
+        ready(&url).await;
+        (process, url)
+    }
+
     /// Waits until no lane holds anything.
     pub async fn lanes_are_empty(&self, limit: Duration) {
         let config = LanesConfig {
@@ -154,6 +165,7 @@ impl Stack {
         leaders
     }
 
+    /// Starts a worker and waits until it is ready.
     pub async fn start_worker(&mut self) -> &mut WorkerHandle {
         self.launch_worker();
         let worker = self.workers.last_mut().expect("just launched");

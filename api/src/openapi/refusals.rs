@@ -1,34 +1,47 @@
 //! The refusals that follow from an operation's shape, so that no route has to list them.
 
+use std::collections::BTreeMap;
+
 use utoipa::openapi::{
     ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
     path::{Operation, ParameterIn},
-    security::SecurityRequirement,
 };
 
+use super::{ADMIN_KEY, access};
 use crate::problem::Kind;
 
 /// Adds to every operation what any of its kind may answer; what a route says itself stays.
 pub fn add(document: &mut OpenApi) {
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.delete, &mut item.put, &mut item.patch];
-        for operation in operations.into_iter().flatten() {
-            for kind in of(operation) {
-                let status = kind.status().as_u16().to_string();
-                let response = RefOr::T(problem(kind));
-                operation.responses.responses.entry(status).or_insert(response);
+    for (operation, changes) in access::operations(document) {
+        let mut meanings = BTreeMap::<String, Vec<&str>>::new();
+        for kind in of(operation, changes) {
+            let meanings = meanings.entry(kind.status().as_u16().to_string()).or_default();
+            if !meanings.contains(&kind.description().trim()) {
+                meanings.push(kind.description().trim());
             }
+        }
+        for (status, meanings) in meanings {
+            let response = RefOr::T(problem(&meanings.join(" ")));
+            operation.responses.responses.entry(status).or_insert(response);
         }
     }
 }
 
-fn of(operation: &Operation) -> Vec<Kind> {
+fn of(operation: &Operation, changes: bool) -> Vec<Kind> {
     let mut kinds = vec![Kind::Internal, Kind::Unavailable];
-    // An empty requirement means that the route is open to all.
-    let open =
-        operation.security.as_ref().is_some_and(|keys| keys.iter().all(|key| *key == SecurityRequirement::default()));
+    let asked = access::asked(operation);
+    let open = asked.is_empty();
     if !open {
-        kinds.extend([Kind::Unauthorized, Kind::TenantDisabled]);
+        kinds.push(Kind::Unauthorized);
+    }
+    if !open && asked.iter().all(|(scheme, _)| scheme != ADMIN_KEY) {
+        kinds.push(Kind::TenantDisabled);
+        if changes {
+            kinds.push(Kind::Csrf);
+        }
+    }
+    if asked.iter().any(|(_, scopes)| !scopes.is_empty()) {
+        kinds.push(Kind::InsufficientScope);
     }
     if operation.request_body.is_some() {
         kinds.extend([Kind::MalformedJson, Kind::PayloadTooLarge]);
@@ -48,10 +61,10 @@ fn of(operation: &Operation) -> Vec<Kind> {
     kinds
 }
 
-fn problem(kind: Kind) -> Response {
+fn problem(description: &str) -> Response {
     let schema = Ref::from_schema_name("Problem");
     ResponseBuilder::new()
-        .description(kind.description().trim())
+        .description(description)
         .content("application/problem+json", ContentBuilder::new().schema(Some(schema)).build())
         .build()
 }

@@ -8,7 +8,12 @@ use jobs::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{extract::Caller, openapi::schemas, problem::Problem, state::AppState};
+use crate::{
+    extract::{Caller, scope::Read},
+    openapi::schemas,
+    problem::Problem,
+    state::AppState,
+};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PlanUsage)]
@@ -32,9 +37,10 @@ pub struct Meter {
 /// Reads what is used of the plan.
 #[utoipa::path(
     get, path = "/v1/usage", tag = "billing", operation_id = "read_usage",
+    security(("tenant_key" = ["read"])),
     responses((status = 200, description = "What is counted, against its limit.", body = Usage))
 )]
-pub async fn read(caller: Caller, State(state): State<AppState>) -> Result<Json<Usage>, Problem> {
+pub async fn read(caller: Caller<Read>, State(state): State<AppState>) -> Result<Json<Usage>, Problem> {
     let mut tx = state.read(caller.id).await?;
     let month = usage::this_month(&mut tx).await?;
     let held = documents::count(&mut tx).await?;

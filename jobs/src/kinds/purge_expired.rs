@@ -1,8 +1,8 @@
 //! Deletes what has served its time.
 //!
 //! - **What:** deletes a batch each of idempotency keys past their 24 hours, pieces of the streams of messages that came
-//!   over a day ago and have ended, searches that ended as long ago, and replays of dead jobs that ended a month ago;
-//!   while a batch was full, it continues itself.
+//!   over a day ago and have ended, searches that ended as long ago, attempts to log in of the day before, and replays of
+//!   dead jobs and sessions that ended a month ago; while a batch was full, it continues itself.
 //! - **Who enqueues it:** the schedule, every hour.
 //! - **Twice:** what is gone stays gone.
 //! - **Gives up:** the next hour's run does what this one left.
@@ -27,7 +27,10 @@ const KEEP_IDEMPOTENCY_KEYS: Duration = DAY;
 /// A client that lost its stream resumes within this.
 const KEEP_STREAMS: Duration = DAY;
 const KEEP_SEARCHES: Duration = DAY;
+const KEEP_LOGIN_ATTEMPTS: Duration = DAY;
 const KEEP_REPLAYS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// So long a device is known again.
+const KEEP_SESSIONS: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PurgeExpired {
@@ -63,6 +66,8 @@ impl Job for PurgeExpired {
             retention::message_stream(connection, now - KEEP_STREAMS, BATCH).await?,
             retention::searches(connection, now - KEEP_SEARCHES, BATCH).await?,
             retention::replays(connection, KEEP_REPLAYS, BATCH).await?,
+            retention::sessions(connection, KEEP_SESSIONS, BATCH).await?,
+            retention::login_attempts(connection, KEEP_LOGIN_ATTEMPTS, BATCH).await?,
         ];
         if purged.contains(&BATCH.unsigned_abs()) {
             done.enqueue(self)?;

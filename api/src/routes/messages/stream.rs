@@ -26,7 +26,7 @@ use utoipa::IntoParams;
 
 use super::view::Message;
 use crate::{
-    extract::{Caller, PathId, Query},
+    extract::{Caller, PathId, Query, scope::Read},
     problem::{Document, Problem},
     state::AppState,
     waiting::Waiter,
@@ -56,6 +56,7 @@ pub struct Parameters {
 /// message and ends the stream.
 #[utoipa::path(
     get, path = "/v1/messages/{id}/stream", tag = "messages", operation_id = "stream_message",
+    security(("tenant_key" = ["read"])),
     params(
         ("id" = String, Path, example = "msg_01983f2ab3c47d1e9f00a1b2c3d4e5f6"),
         Parameters,
@@ -69,7 +70,7 @@ pub struct Parameters {
     )
 )]
 pub async fn stream(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<MessageId>,
     Query(parameters): Query<Parameters>,

@@ -1,0 +1,17 @@
+//! What a session's token opens. Asked of the database at every request: a session that ended is over at once,
+//! everywhere.
+
+use jobs::store::{
+    Database, Scope, StoreError, SystemTx,
+    sessions::{self, Opened},
+};
+
+use crate::credentials;
+
+/// The session of a token; `None` for one that opens nothing.
+pub async fn open(database: &Database, token: &str) -> Result<Option<Opened>, StoreError> {
+    let mut tx = SystemTx::begin(database, None).await?;
+    let opened = sessions::open(&mut tx, &credentials::hash(token)).await?;
+    tx.commit().await?;
+    Ok(opened)
+}
