@@ -45,7 +45,7 @@ impl Cookies {
         self.written(SESSION, "", Duration::ZERO)
     }
 
-    fn token(self, headers: &HeaderMap, name: &str) -> Option<&str> {
+    fn token<'a>(self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs = pairs.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let token = pairs.find_map(|(named, value)| (self.name(name) == named).then_some(value))?;

@@ -15,7 +15,7 @@ pub const MAX_CHARS: usize = 200;
 
 /// A fresh secret: a prefix and 32 random bytes. Shown once; only its hash is kept.
 pub fn secret(prefix: &str) -> String {
-    format!("{prefix}{}", hex::encode(random()))
+    format!("{prefix}{}", hex::encode(random::<32>()))
 }
 
 /// The end of a secret, by which its owner tells it from others.
@@ -25,7 +25,7 @@ pub fn last_four(secret: &str) -> &str {
 
 /// A fresh signing secret in the form of Standard Webhooks.
 pub fn signing_secret() -> String {
-    format!("whsec_{}", BASE64_STANDARD.encode(random()))
+    format!("whsec_{}", BASE64_STANDARD.encode(random::<32>()))
 }
 
 /// What is stored of a secret. A plain hash suffices: 256 random bits cannot be guessed.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use jobs::{
     domain::{
-        access::{Role, Scopes},
+        access::Scopes,
         audit::{Action, Actor, Entry},
         ids::{ApiKeyId, SessionId, TenantId, UserId},
     },
@@ -27,7 +27,7 @@ pub struct Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
     Key(ApiKeyId),
-    Session { session: SessionId, user: UserId, role: Role },
+    Session { session: SessionId, user: UserId },
 }
 
 impl Identity {
@@ -37,7 +37,7 @@ impl Identity {
 
     pub fn of_session(opened: sessions::Opened) -> Self {
         let sessions::Opened { session, user, role, tenant, .. } = opened;
-        Self { credential: Credential::Session { session, user, role }, tenant, scopes: role.scopes() }
+        Self { credential: Credential::Session { session, user }, tenant, scopes: role.scopes() }
     }
 
     pub fn actor(&self) -> Actor {

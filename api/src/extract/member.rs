@@ -5,7 +5,7 @@ use std::ops::Deref;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use jobs::{
     domain::{
-        access::{Role, Scopes},
+        access::Scopes,
         audit::Actor,
         ids::{SessionId, UserId},
     },
@@ -25,7 +25,6 @@ use crate::{
 pub struct Member {
     pub session: SessionId,
     pub user: UserId,
-    pub role: Role,
     pub scopes: Scopes,
     tenant: Tenant,
 }
@@ -51,7 +50,7 @@ impl FromRequestParts<AppState> for Member {
         let identity = identify(parts, state).await?;
         let Identity { tenant, credential, scopes } = (*identity).clone();
         match credential {
-            Credential::Session { session, user, role } => Ok(Self { session, user, role, scopes, tenant }),
+            Credential::Session { session, user } => Ok(Self { session, user, scopes, tenant }),
             Credential::Key(_) => {
                 Err(Problem::new(Kind::Unauthorized).detail("Log in: this is about a person, and a key is nobody's."))
             }

@@ -17,12 +17,13 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(stack: &Stack) -> Self {
-        Self::at(&stack.api_url)
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { http, api: stack.api_url.clone(), cookies: BTreeMap::new(), csrf: None, origin: None }
     }
 
-    pub fn at(api: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { http, api: api.to_owned(), cookies: BTreeMap::new(), csrf: None, origin: None }
+    /// The same cookies and token at another address.
+    pub fn moved_to(&self, api: &str) -> Self {
+        Self { api: api.to_owned(), ..self.clone() }
     }
 
     pub async fn log_in(&mut self, tenant: &str, email: &str, password: &str) -> (u16, Value) {

@@ -73,8 +73,7 @@ async fn a_session_that_ended_is_over_at_once_and_everywhere() {
     let (_replica, replica_url) = stack.replica().await;
     let (tenant, _) = stack.tenant("Fellmark").await;
     let (_, mut browser) = person(&stack, &tenant.id, "ada@example.com", "owner").await;
-    let mut replayed =
-        Browser { csrf: browser.csrf.clone(), cookies: browser.cookies.clone(), ..Browser::at(&replica_url) };
+    let mut replayed = browser.moved_to(&replica_url);
     assert_eq!(replayed.get("/v1/usage").await.0, 200);
     assert_eq!(browser.ask(Method::DELETE, "/v1/session", None).await.0, 204);
     assert!(!browser.cookies.contains_key(COOKIE));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Request, State, scope::DocumentsWrite},
+    extract::{Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use jobs::{
@@ -18,7 +18,7 @@ use super::{
     body::{self, File, Text},
 };
 use crate::{
-    extract::{Caller, Traceparent},
+    extract::{Caller, Traceparent, scope::DocumentsWrite},
     problem::{Document, Kind, Problem},
     state::AppState,
 };
