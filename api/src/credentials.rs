@@ -33,6 +33,11 @@ pub fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
+/// The hash of what may be a key of an audience; `None` for what is none of its form, which nobody has to be asked about.
+pub fn hash_of_key(text: &str, prefix: &str) -> Option<[u8; 32]> {
+    (text.starts_with(prefix) && text.len() <= MAX_CHARS).then(|| hash(text))
+}
+
 /// A hash that stands for several texts, told apart where one ends and the next begins.
 pub fn hash_of(texts: &[&str]) -> [u8; 32] {
     let hasher = texts.iter().fold(Sha256::new(), |hasher, text| {

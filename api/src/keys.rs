@@ -10,7 +10,6 @@ use jobs::store::{Database, Scope, StoreError, SystemTx, api_keys, operator_keys
 use moka::{Expiry, future::Cache};
 
 use crate::{
-    credentials,
     identity::Identity,
     problem::{Kind, Problem},
 };
@@ -33,12 +32,8 @@ impl Keys {
         Self { database, tenants: Answers::new(), operators: Answers::new() }
     }
 
-    /// Whom a tenant's key stands for; `None` for a key that opens nothing.
-    pub async fn tenant(&self, key: &str) -> Result<Option<Arc<Identity>>, Problem> {
-        if !is_key(key, credentials::TENANT_PREFIX) {
-            return Ok(None);
-        }
-        let hash = credentials::hash(key);
+    /// Whom the tenant's key with this hash stands for; `None` for a key that opens nothing.
+    pub async fn tenant(&self, hash: [u8; 32]) -> Result<Option<Arc<Identity>>, Problem> {
         let look_up = async {
             let mut tx = SystemTx::begin(&self.database, None).await?;
             let opened = api_keys::open(&mut tx, &hash).await?;
@@ -48,12 +43,8 @@ impl Keys {
         self.tenants.get(hash, look_up).await
     }
 
-    /// The operator's key with this text; `None` for one that opens nothing.
-    pub async fn operator(&self, key: &str) -> Result<Option<Arc<operator_keys::Opened>>, Problem> {
-        if !is_key(key, credentials::OPERATOR_PREFIX) {
-            return Ok(None);
-        }
-        let hash = credentials::hash(key);
+    /// The operator's key with this hash; `None` for one that opens nothing.
+    pub async fn operator(&self, hash: [u8; 32]) -> Result<Option<Arc<operator_keys::Opened>>, Problem> {
         let look_up = async {
             let mut tx = SystemTx::begin(&self.database, None).await?;
             let opened = operator_keys::open(&mut tx, &hash).await?;
@@ -62,10 +53,6 @@ impl Keys {
         };
         self.operators.get(hash, look_up).await
     }
-}
-
-fn is_key(text: &str, prefix: &str) -> bool {
-    text.starts_with(prefix) && text.len() <= credentials::MAX_CHARS
 }
 
 /// What the database said of keys, by their hashes, while it is believed.

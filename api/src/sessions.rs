@@ -6,12 +6,10 @@ use jobs::store::{
     sessions::{self, Opened},
 };
 
-use crate::credentials;
-
-/// The session of a token; `None` for one that opens nothing.
-pub async fn open(database: &Database, token: &str) -> Result<Option<Opened>, StoreError> {
+/// The session whose token has this hash; `None` for one that opens nothing.
+pub async fn open(database: &Database, hash: [u8; 32]) -> Result<Option<Opened>, StoreError> {
     let mut tx = SystemTx::begin(database, None).await?;
-    let opened = sessions::open(&mut tx, &credentials::hash(token)).await?;
+    let opened = sessions::open(&mut tx, &hash).await?;
     tx.commit().await?;
     Ok(opened)
 }

@@ -40,7 +40,8 @@ impl FromRequestParts<AppState> for Admin {
         if state.admin_hash.is_some_and(|hash| presented.ct_eq(&hash).into()) {
             return Ok(Self { actor: Actor::Operator(None) });
         }
-        let opened = state.keys.operator(key).await?.ok_or_else(refused)?;
+        let hash = credentials::hash_of_key(key, credentials::OPERATOR_PREFIX).ok_or_else(refused)?;
+        let opened = state.keys.operator(hash).await?.ok_or_else(refused)?;
         state.last_used.note(last_used::Credential::Operator(opened.key)).await;
         Ok(Self { actor: Actor::Operator(Some(opened.key)) })
     }

@@ -2,11 +2,15 @@
 
 use std::{marker::PhantomData, ops::Deref, sync::Arc};
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
 use jobs::{domain::access::Scopes, store::tenants::Tenant};
 
 use super::{bearer, csrf, scope::Scope};
 use crate::{
+    credentials,
     identity::{Author, Credential, Identity},
     last_used,
     problem::{Kind, Problem},
@@ -20,10 +24,18 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Caller<S> {
     identity: Arc<Identity>,
+    presented: Presented,
     scope: PhantomData<fn() -> S>,
 }
 
-impl<S> Caller<S> {
+/// What a request was let in by, as a hash.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Presented {
+    Key([u8; 32]),
+    Session([u8; 32]),
+}
+
+impl<S: Scope> Caller<S> {
     pub fn credential(&self) -> Credential {
         self.identity.credential
     }
@@ -35,6 +47,12 @@ impl<S> Caller<S> {
     /// For the audit log.
     pub fn author(&self, request: RequestId) -> Author {
         Author { actor: self.identity.actor(), request }
+    }
+
+    /// Whether the credential would be let in now: for an answer that goes on.
+    pub async fn is_still_let_in(&self, state: &AppState) -> Result<bool, Problem> {
+        let identity = self.presented.opens(state).await?;
+        Ok(identity.is_some_and(|identity| identity.tenant.enabled && identity.scopes.allow(S::PERMISSION)))
     }
 }
 
@@ -50,37 +68,48 @@ impl<S: Scope> FromRequestParts<AppState> for Caller<S> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let identity = identify(parts, state).await?;
+        let (identity, presented) = identify(parts, state).await?;
         match identity.scopes.allow(S::PERMISSION) {
-            true => Ok(Self { identity, scope: PhantomData }),
+            true => Ok(Self { identity, presented, scope: PhantomData }),
             false => Err(Problem::scope(S::PERMISSION)),
+        }
+    }
+}
+
+impl Presented {
+    async fn opens(self, state: &AppState) -> Result<Option<Arc<Identity>>, Problem> {
+        match self {
+            Self::Key(hash) => state.keys.tenant(hash).await,
+            Self::Session(hash) => {
+                let opened = sessions::open(&state.database, hash).await?;
+                Ok(opened.map(|opened| Arc::new(Identity::of_session(opened))))
+            }
         }
     }
 }
 
 /// Who makes the request: by its key when it has one, else by its session. Either is all it needs: a key that opens
 /// nothing is not made up for by a cookie.
-pub(super) async fn identify(parts: &Parts, state: &AppState) -> Result<Arc<Identity>, Problem> {
+pub(super) async fn identify(parts: &Parts, state: &AppState) -> Result<(Arc<Identity>, Presented), Problem> {
     let refused = || {
         Problem::new(Kind::Unauthorized)
             .detail("Send a tenant's key as `Authorization: Bearer …`, or a session's cookie.")
     };
-    let identity = match parts.headers.contains_key(axum::http::header::AUTHORIZATION) {
-        true => {
-            let key = bearer(&parts.headers).ok_or_else(refused)?;
-            state.keys.tenant(key).await?.ok_or_else(refused)?
-        }
-        false => {
-            let token = state.cookies.session(&parts.headers).ok_or_else(refused)?;
-            let opened = sessions::open(&state.database, token).await?.ok_or_else(refused)?;
-            csrf::check(parts, token)?;
-            Arc::new(Identity::of_session(opened))
-        }
+    let (presented, session) = if parts.headers.contains_key(header::AUTHORIZATION) {
+        let key = bearer(&parts.headers).and_then(|key| credentials::hash_of_key(key, credentials::TENANT_PREFIX));
+        (Presented::Key(key.ok_or_else(refused)?), None)
+    } else {
+        let token = state.cookies.session(&parts.headers).ok_or_else(refused)?;
+        (Presented::Session(credentials::hash(token)), Some(token))
     };
+    let identity = presented.opens(state).await?.ok_or_else(refused)?;
+    if let Some(token) = session {
+        csrf::check(parts, token)?;
+    }
     tracing::Span::current().record("tenant", tracing::field::display(identity.tenant.id));
     state.last_used.note(used(&identity)).await;
     match identity.tenant.enabled {
-        true => Ok(identity),
+        true => Ok((identity, presented)),
         false => Err(Problem::new(Kind::TenantDisabled)),
     }
 }

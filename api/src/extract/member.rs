@@ -47,7 +47,7 @@ impl FromRequestParts<AppState> for Member {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let identity = identify(parts, state).await?;
+        let (identity, _) = identify(parts, state).await?;
         let Identity { tenant, credential, scopes } = (*identity).clone();
         match credential {
             Credential::Session { session, user } => Ok(Self { session, user, scopes, tenant }),

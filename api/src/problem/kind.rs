@@ -42,7 +42,7 @@ kinds! {
     MalformedRequest = BAD_REQUEST, "malformed-request", "The request cannot be read";
     /// The signature of a webhook to metachat is missing, old or wrong.
     BadSignature = BAD_REQUEST, "bad-signature", "The signature does not match";
-    /// No key, an unknown or revoked one, or one of another audience.
+    /// No key or session, one that is unknown or has ended, or one of another audience.
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is required";
     /// The email or the password is wrong, or the account cannot log in.
     BadCredentials = UNAUTHORIZED, "bad-credentials", "The email or the password is wrong";

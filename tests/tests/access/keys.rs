@@ -184,6 +184,30 @@ async fn last_use_is_noted_beside_the_requests_and_once_a_minute() {
 }
 
 #[tokio::test]
+async fn a_key_is_rotated_once_and_a_tenant_has_a_hundred() {
+    let stack = Stack::builder().workers(0).start().await;
+    let (_, admin) = stack.tenant("Fellmark").await;
+    let (made, _) = key(&admin, &["read"]).await;
+    let rotate = format!("/v1/api-keys/{}/rotate", text(&made, "id"));
+    let rotations = (0..8).map(|_| ask(&admin, Method::POST, &rotate, Some(json!({}))));
+    let statuses: Vec<_> = futures::future::join_all(rotations).await.into_iter().map(|(status, _)| status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    sqlx::query(
+        "insert into api_keys (id, tenant_id, name, hash, last_four, scopes)
+         select gen_random_uuid(), id, 'n', sha256(n::text::bytea), 'last', '{read}'
+         from tenants, generate_series(1, 97) n",
+    )
+    .execute(stack.database.owner().await)
+    .await
+    .unwrap();
+    let body = Some(json!({ "name": "one too many", "scopes": ["read"] }));
+    let (status, refused) = ask(&admin, Method::POST, "/v1/api-keys", body.clone()).await;
+    assert_eq!((status, problem(&refused), &refused["limit"]), (409, "limit-reached", &json!(100)));
+    assert_eq!(ask(&admin, Method::DELETE, &format!("/v1/api-keys/{}", text(&made, "id")), None).await.0, 204);
+    assert_eq!(ask(&admin, Method::POST, "/v1/api-keys", body).await.0, 201, "one that ended makes room");
+}
+
+#[tokio::test]
 async fn keys_of_another_tenant_are_out_of_reach() {
     let stack = Stack::builder().workers(0).start().await;
     let (_, mine) = stack.tenant("Fellmark").await;

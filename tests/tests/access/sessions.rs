@@ -1,5 +1,7 @@
 //! People's log-ins: what their cookie opens, until when, and who can send it along.
 
+use std::time::Duration;
+
 use loadtest::client::Client;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
@@ -103,6 +105,32 @@ async fn a_session_that_ended_is_over_at_once_and_everywhere() {
     assert_eq!((status, problem(&refused)), (403, "tenant-disabled"));
 }
 
+/// A stream that is open when its credential ends does not go on until it ends by itself.
+#[tokio::test]
+async fn an_open_stream_ends_with_its_credential() {
+    let stack = Stack::builder().workers(0).start().await;
+    let (tenant, client) = stack.tenant("Fellmark").await;
+    let (_, mut browser) = person(&stack, &tenant.id, "ada@example.com", "owner").await;
+    let (made, holder) = super::key(&client, &["read"]).await;
+    let sent = client.call(Method::POST, "/v1/messages", Some(&json!({ "text": "Hello?" }))).await.unwrap();
+    let path = format!("/v1/messages/{}/stream", text(&sent.body, "id"));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let by_key = async |key: &str| {
+        http.get(format!("{}{path}", stack.api_url)).bearer_auth(key).send().await.unwrap().error_for_status().unwrap()
+    };
+    let mut streams = [by_key(holder.key()).await, browser.send(Method::GET, &path, None).await];
+    let mut kept = by_key(client.key()).await;
+    assert_eq!(ask(&client, Method::DELETE, &format!("/v1/api-keys/{}", text(&made, "id")), None).await.0, 204);
+    assert_eq!(browser.ask(Method::DELETE, "/v1/session", None).await.0, 204);
+    for stream in &mut streams {
+        let ended = async { while stream.chunk().await.unwrap().is_some() {} };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the stream ends");
+    }
+    let ended = async { while kept.chunk().await.unwrap().is_some() {} };
+    assert!(tokio::time::timeout(Duration::from_secs(7), ended).await.is_err(), "another's goes on");
+    run(&stack, "delete from jobs").await;
+}
+
 #[tokio::test]
 async fn sessions_are_listed_and_ended_by_whom_they_belong_to() {
     let stack = Stack::builder().workers(0).start().await;
@@ -122,6 +150,20 @@ async fn sessions_are_listed_and_ended_by_whom_they_belong_to() {
     assert_eq!(there.get("/v1/usage").await.0, 401);
     assert_eq!(here.ask(Method::DELETE, &path, None).await.0, 404, "again");
     assert_eq!(ids(&here.get("/v1/sessions").await.1), mine[1..]);
+}
+
+#[tokio::test]
+async fn a_further_session_than_the_twentieth_ends_the_oldest() {
+    let stack = Stack::builder().workers(0).start().await;
+    let (tenant, _) = stack.tenant("Fellmark").await;
+    let (_, mut oldest) = person(&stack, &tenant.id, "ada@example.com", "owner").await;
+    let mut second = logged_in(&stack, &tenant.id, "ada@example.com").await;
+    for _ in 2..20 {
+        logged_in(&stack, &tenant.id, "ada@example.com").await;
+    }
+    assert_eq!((oldest.get("/v1/usage").await.0, second.get("/v1/usage").await.0), (200, 200));
+    logged_in(&stack, &tenant.id, "ada@example.com").await;
+    assert_eq!((oldest.get("/v1/usage").await.0, second.get("/v1/usage").await.0), (401, 200));
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ use crate::{
 /// Characters kept of what a browser calls itself.
 const MAX_USER_AGENT: usize = 200;
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogIn {
     #[schema(value_type = String, example = "tnt_01983f2ab3c47d1e9f00a1b2c3d4e5f6")]

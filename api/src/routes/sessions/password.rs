@@ -26,7 +26,7 @@ use crate::{
     state::AppState,
 };
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordChange {
     #[schema(example = "correct horse battery staple")]

@@ -69,7 +69,7 @@ pub async fn renew(
     Ok((StatusCode::CREATED, Body(Token { token, expires_at })))
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Acceptance {
     #[schema(example = "mk_invite_9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
