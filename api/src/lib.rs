@@ -13,6 +13,7 @@ pub mod telemetry;
 
 mod admission;
 mod api_log;
+mod cookies;
 mod cors;
 mod credentials;
 mod cursor;
@@ -21,16 +22,20 @@ mod extract;
 mod facts;
 mod guard;
 mod https;
+mod identity;
 mod keys;
+mod last_used;
 mod limits;
 mod observe;
 mod page;
+mod passwords;
 mod problem;
 mod proxies;
 mod request_id;
 mod router;
 mod routes;
 mod serve;
+mod sessions;
 mod slow_body;
 mod waiting;
 
