@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use jobs::store::sessions;
 
 /// The session's token.
-const SESSION: &str = "metachat_session";
+const SESSION: &str = "metachat-session";
 /// By which a browser is known again at its next log-in.
-const DEVICE: &str = "metachat_device";
+const DEVICE: &str = "metachat-device";
 /// A device that is not seen for as long is a stranger.
 const DEVICE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Makes browsers insist on https, on this very host and on all its paths.
@@ -76,15 +76,15 @@ mod tests {
         let (plain, secure) = (Cookies { secure: false }, Cookies { secure: true });
         let kept = secure.keep_session(&token);
         let expected = "; Path=/; HttpOnly; SameSite=Lax; Max-Age=43200; Secure";
-        assert_eq!(kept.to_str().unwrap(), format!("__Host-metachat_session={token}{expected}"));
+        assert_eq!(kept.to_str().unwrap(), format!("__Host-metachat-session={token}{expected}"));
         assert!(!plain.keep_session(&token).to_str().unwrap().contains("Secure"));
 
-        let sent = headers(format!("a=b; __Host-metachat_session={token}"));
+        let sent = headers(format!("a=b; __Host-metachat-session={token}"));
         assert_eq!((secure.session(&sent), plain.session(&sent)), (Some(token.as_str()), None));
-        let sent = headers(format!("metachat_session={token}"));
+        let sent = headers(format!("metachat-session={token}"));
         assert_eq!((secure.session(&sent), plain.session(&sent)), (None, Some(token.as_str())));
         for odd in ["", "short", &"x".repeat(64)] {
-            assert_eq!(plain.session(&headers(format!("metachat_session={odd}"))), None, "{odd}");
+            assert_eq!(plain.session(&headers(format!("metachat-session={odd}"))), None, "{odd}");
         }
     }
 }

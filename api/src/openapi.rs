@@ -78,7 +78,7 @@ impl Modify for Keys {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
         let cookie = ApiKeyValue::with_description(
-            "__Host-metachat_session",
+            "__Host-metachat-session",
             "The cookie of a person who logged in at `POST /v1/session`. Without COOKIE_SECURE its name lacks `__Host-`. \
              Changing requests send the session's `csrf_token` as `X-CSRF-Token`.",
         );

@@ -34,4 +34,5 @@ pub use job::{Job, Lane, RetryPolicy};
 pub use lanes::{Lanes, LanesConfig};
 pub use outcome::{Done, Failure};
 pub use schedule::{Periodic, Schedule};
+pub use wire::Wire;
 pub use work::Work;

@@ -7,6 +7,7 @@ pub mod client;
 pub mod demo;
 pub mod fake_model;
 pub mod receiver;
+pub mod requests;
 pub mod samples;
 pub mod steady;
 

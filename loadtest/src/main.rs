@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{demo, fake_model, receiver, steady};
+use loadtest::{demo, fake_model, receiver, requests, steady};
 
 #[derive(Parser)]
 #[command(version, about = "Shows, loads and surrounds metachat, over HTTP only")]
@@ -20,6 +20,8 @@ enum Command {
     FakeModel(fake_model::Args),
     /// Receives webhooks, checks their signatures and prints one line for each
     ReceiveWebhooks(receiver::Args),
+    /// Sends requests, without following their messages, and reports rate and latencies: what the api itself carries
+    Requests(requests::Args),
     /// Sends messages at a constant rate and reports the latencies
     Steady(steady::Args),
 }
@@ -32,6 +34,7 @@ async fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args).await,
         Command::FakeModel(args) => fake_model::run(args).await,
         Command::ReceiveWebhooks(args) => receiver::run(args).await,
+        Command::Requests(args) => requests::run(args).await,
         Command::Steady(args) => steady::run(args).await,
     };
     outcome.unwrap_or_else(|error| {

@@ -17,7 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::duration;
-use schedule::Schedule;
+pub(crate) use fleet::unlimited;
+pub(crate) use schedule::Schedule;
+pub(crate) use tally::LONGEST_LATENCY;
+pub(crate) use target::refuse_remote;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -54,7 +57,7 @@ pub struct Args {
 
 /// Prepares tenants, sends the load and prints the report. Ctrl-C ends the load early and still reports.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    target::refuse_remote(&args.api_url)?;
+    refuse_remote(&args.api_url)?;
     ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate must be above 0");
     ensure!(!args.duration.is_zero(), "--duration must be above 0");
     let stop = CancellationToken::new();

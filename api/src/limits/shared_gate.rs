@@ -8,22 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{
-    Client, RedisError, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use jobs::queue::Wire;
+use redis::{RedisError, Script};
 
 use super::{Limit, Standing, gcra::Judged};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("gcra.lua")));
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// After a failure nobody asks Redis for this long, so that a slow Redis costs one request a second its time-out.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection of its own: a decision does not queue behind the lanes' batches.
 pub struct SharedGate {
-    connection: ConnectionManager,
+    connection: Wire,
     prefix: String,
     timeout: Duration,
     started: Instant,
@@ -34,10 +31,7 @@ pub struct SharedGate {
 impl SharedGate {
     /// Connects lazily.
     pub fn connect(url: &str, prefix: &str, timeout: Duration) -> Result<Self, RedisError> {
-        let settings = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(CONNECT_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT));
-        let connection = ConnectionManager::new_lazy_with_config(Client::open(url)?, settings)?;
+        let connection = Wire::connect(url)?;
         let (started, paused_until) = (Instant::now(), AtomicU64::new(0));
         Ok(Self { connection, prefix: prefix.to_owned(), timeout, started, paused_until })
     }

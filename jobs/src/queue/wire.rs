@@ -1,4 +1,4 @@
-//! Redis as the lanes reach it: one server, a cluster, or the master that Sentinel names.
+//! Redis as lanes and limits reach it: one server, a cluster, or the master that Sentinel names.
 //!
 //! Connections are made when first needed and made again when they fail; a call fails meanwhile. Nothing is tried again here
 //! but what a cluster redirects.
@@ -25,7 +25,7 @@ const CLUSTER_RETRIES: u32 = 3;
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub(super) enum Wire {
+pub enum Wire {
     Server { client: Arc<Client>, connection: ConnectionManager },
     Cluster { nodes: Arc<[Client]>, connection: ClusterConnection },
     Sentinel(Master),

@@ -32,7 +32,7 @@ pub(super) async fn launch(admin: &Client, tenants: u32, documents_timeout: Dura
     Ok(fleet)
 }
 
-fn unlimited(number: u32) -> NewTenant {
+pub(crate) fn unlimited(number: u32) -> NewTenant {
     let limits = json!({
         "conversations": NO_LIMIT, "documents": NO_LIMIT, "messages": NO_LIMIT,
         "api_calls": NO_LIMIT, "requests_per_minute": NO_LIMIT, "messages_per_minute": NO_LIMIT,

@@ -6,18 +6,18 @@ use tokio::time::Instant;
 
 /// Evenly spaced arrivals. Each is computed from the start, so that rounding does not add up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     rate: f64,
     total: u64,
 }
 
 impl Schedule {
-    pub(super) fn new(rate: f64, duration: Duration) -> Self {
+    pub(crate) fn new(rate: f64, duration: Duration) -> Self {
         Self { rate, total: (rate * duration.as_secs_f64()).round() as u64 }
     }
 
     /// The moments from `start` on, first to last.
-    pub(super) fn arrivals(self, start: Instant) -> impl Iterator<Item = Instant> {
+    pub(crate) fn arrivals(self, start: Instant) -> impl Iterator<Item = Instant> {
         (0..self.total).map(move |number| start + Duration::from_secs_f64(number as f64 / self.rate))
     }
 }

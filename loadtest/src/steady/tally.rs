@@ -10,7 +10,7 @@ use super::flight::{Flight, Outcome};
 use crate::client::MessageStatus;
 
 /// One hour, in microseconds; a longer latency is recorded as this.
-const LONGEST_LATENCY: u64 = 3_600_000_000;
+pub(crate) const LONGEST_LATENCY: u64 = 3_600_000_000;
 
 /// Latencies are kept in microseconds with three significant digits.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use url::{Host, Url};
 
-pub(super) fn refuse_remote(api_url: &str) -> anyhow::Result<()> {
+pub(crate) fn refuse_remote(api_url: &str) -> anyhow::Result<()> {
     let url = Url::parse(api_url).with_context(|| format!("{api_url:?} is not a URL"))?;
     let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

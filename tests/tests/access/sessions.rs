@@ -9,7 +9,7 @@ use tests::Stack;
 
 use super::{Browser, PASSWORD, accept, ask, join, logged_in, person, problem, text};
 
-const COOKIE: &str = "metachat_session";
+const COOKIE: &str = "metachat-session";
 
 async fn run(stack: &Stack, statement: &'static str) {
     sqlx::query(statement).execute(stack.database.owner().await).await.unwrap();
@@ -62,9 +62,9 @@ async fn the_cookie_is_out_of_reach_of_scripts_and_kept_as_a_hash() {
     let (tenant, _) = secure.tenant("Fellmark").await;
     join(&secure, &tenant.id, "ada@example.com", "owner").await;
     let mut browser = logged_in(&secure, &tenant.id, "ada@example.com").await;
-    assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), ["__Host-metachat_device", "__Host-metachat_session"]);
+    assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), ["__Host-metachat-device", "__Host-metachat-session"]);
     assert_eq!(browser.get("/v1/session").await.0, 200);
-    let token = browser.cookies["__Host-metachat_session"].clone();
+    let token = browser.cookies["__Host-metachat-session"].clone();
     browser.cookies = [(COOKIE.to_owned(), token)].into();
     assert_eq!(browser.get("/v1/session").await.0, 401, "a cookie that http could have set is not taken");
 }

@@ -43,6 +43,13 @@ impl Master {
         if let Some(current) = self.held() {
             return Ok(current);
         }
+        // A task of its own: a caller that gives up does not undo it for the next one.
+        let master = self.clone();
+        let connecting = tokio::spawn(async move { master.connect().await });
+        connecting.await.map_err(std::io::Error::from)?
+    }
+
+    async fn connect(&self) -> Result<(u64, MultiplexedConnection), RedisError> {
         let mut sentinels = self.0.sentinels.lock().await;
         // Whoever waited for the lock finds the connection that its holder made.
         if let Some(current) = self.held() {

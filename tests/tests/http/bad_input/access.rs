@@ -53,7 +53,7 @@ pub fn log_ins() -> Vec<Case> {
         Case::new("a key logs out", Method::DELETE, "/v1/session", 401, "unauthorized"),
         Case::get("a cookie that opens nothing", "/v1/usage", 401, "unauthorized")
             .key(Key::None)
-            .header("cookie", format!("metachat_session={}", "0f".repeat(32))),
-        Case::get("a session for a key", "/v1/usage", 401, "unauthorized").key(Key::Raw("Bearer metachat_session")),
+            .header("cookie", format!("metachat-session={}", "0f".repeat(32))),
+        Case::get("a session for a key", "/v1/usage", 401, "unauthorized").key(Key::Raw("Bearer metachat-session")),
     ]
 }
