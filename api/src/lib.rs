@@ -15,7 +15,7 @@ mod admission;
 mod api_log;
 mod cors;
 mod credentials;
-mod cursor;
+pub mod cursor;
 mod dependencies;
 mod extract;
 mod facts;
