@@ -5,9 +5,14 @@
 
 pub mod cli;
 pub mod config;
+pub mod cursor;
+pub mod extract;
 pub mod migrate;
 pub mod openapi;
 pub mod process;
+pub mod proxies;
+pub mod request_id;
+pub mod routes;
 pub mod state;
 pub mod telemetry;
 
@@ -15,9 +20,7 @@ mod admission;
 mod api_log;
 mod cors;
 mod credentials;
-pub mod cursor;
 mod dependencies;
-mod extract;
 mod facts;
 mod guard;
 mod https;
@@ -26,10 +29,7 @@ mod limits;
 mod observe;
 mod page;
 mod problem;
-mod proxies;
-mod request_id;
 mod router;
-mod routes;
 mod serve;
 mod slow_body;
 mod waiting;

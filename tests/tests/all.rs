@@ -4,6 +4,7 @@ mod architecture;
 mod bad_jobs;
 mod catalogue;
 mod chaos;
+mod contract;
 mod dashboards;
 mod dead_letters;
 mod delays;
