@@ -67,10 +67,23 @@ create table api_keys (
   -- SHA-256 of the whole key; the key itself is shown once and never stored.
   hash bytea not null,
   last_four text not null,
+  scopes text[] not null,
   created_at timestamptz not null default now(),
+  -- Null: never. A rotated key's is the end of its overlap with the new one.
+  expires_at timestamptz,
+  -- To the minute.
+  last_used_at timestamptz,
   revoked_at timestamptz,
+  -- The key that a rotation made in its place.
+  replaced_by uuid,
   constraint api_keys_hash_unique unique (hash),
-  constraint api_keys_hash_length check (octet_length(hash) = 32)
+  constraint api_keys_tenant_id_id_unique unique (tenant_id, id),
+  constraint api_keys_replaced_by_fk foreign key (tenant_id, replaced_by)
+    references api_keys (tenant_id, id) on delete set null (replaced_by),
+  constraint api_keys_hash_length check (octet_length(hash) = 32),
+  constraint api_keys_name_length check (char_length(name) between 1 and 200),
+  constraint api_keys_scopes_known check (cardinality(scopes) > 0 and scopes <@ array[
+    'read', 'messages:write', 'documents:write', 'webhooks:write', 'jobs:write', 'admin'])
 );
 create index api_keys_tenant_id_idx on api_keys (tenant_id);
 call isolate_tenant('api_keys');

@@ -18,19 +18,24 @@ pub mod telemetry;
 
 mod admission;
 mod api_log;
+mod cookies;
 mod cors;
 mod credentials;
 mod dependencies;
 mod facts;
 mod guard;
 mod https;
+mod identity;
 mod keys;
+mod last_used;
 mod limits;
 mod observe;
 mod page;
+mod passwords;
 mod problem;
 mod router;
 mod serve;
+mod sessions;
 mod slow_body;
 mod waiting;
 

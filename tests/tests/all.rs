@@ -1,5 +1,6 @@
 //! All integration tests in one binary: each that links LanceDB costs 400 MB and a long link.
 
+mod access;
 mod architecture;
 mod bad_jobs;
 mod catalogue;

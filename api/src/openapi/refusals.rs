@@ -9,9 +9,9 @@ use utoipa::openapi::{
     example::{Example, ExampleBuilder},
     path::{Operation, ParameterIn},
     schema::{ObjectBuilder, SchemaType, Type},
-    security::SecurityRequirement,
 };
 
+use super::{ADMIN_KEY, access};
 use crate::{problem::Kind, routes::probes};
 
 const DOCUMENT: &str = "application/problem+json";
@@ -22,13 +22,15 @@ pub fn add(document: &mut OpenApi) {
     define(document);
     for (path, item) in &mut document.paths.paths {
         let probe = probes::PATHS.contains(&path.as_str());
-        let post = [&mut item.post];
-        let others = [&mut item.get, &mut item.delete, &mut item.put, &mut item.patch];
-        for operation in post.into_iter().flatten() {
-            describe(operation, of(operation, probe, true));
+        let changing = [&mut item.delete, &mut item.put, &mut item.patch];
+        for operation in item.get.iter_mut() {
+            describe(operation, of(operation, probe, Method::Get));
         }
-        for operation in others.into_iter().flatten() {
-            describe(operation, of(operation, probe, false));
+        for operation in item.post.iter_mut() {
+            describe(operation, of(operation, probe, Method::Post));
+        }
+        for operation in changing.into_iter().flatten() {
+            describe(operation, of(operation, probe, Method::Other));
         }
     }
 }
@@ -60,30 +62,40 @@ fn describe(operation: &mut Operation, kinds: Vec<Kind>) {
     }
 }
 
-/// Whether nobody has to prove who they are: an empty requirement says so.
+/// As far as refusals depend on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Get,
+    Post,
+    Other,
+}
+
+/// Whether nobody has to prove who they are.
 pub fn is_open(operation: &Operation) -> bool {
-    operation.security.as_ref().is_some_and(|keys| keys.iter().all(|key| *key == SecurityRequirement::default()))
+    access::asked(operation).is_empty()
 }
 
-fn is_the_operators(operation: &Operation) -> bool {
-    let admin = SecurityRequirement::new(super::ADMIN_KEY, [] as [&str; 0]);
-    operation.security.as_ref().is_some_and(|keys| keys.contains(&admin))
-}
-
-fn of(operation: &Operation, probe: bool, post: bool) -> Vec<Kind> {
+fn of(operation: &Operation, probe: bool, method: Method) -> Vec<Kind> {
     if probe {
         return vec![Kind::Internal];
     }
     let mut kinds = vec![Kind::Internal, Kind::Unavailable, Kind::Timeout, Kind::RateLimited, Kind::HttpsRequired];
-    let open = is_open(operation);
+    let asked = access::asked(operation);
+    let open = asked.is_empty();
     if !open {
         kinds.push(Kind::Unauthorized);
-        if post {
+        if method == Method::Post {
             kinds.push(Kind::Overloaded);
         }
-        if !is_the_operators(operation) {
+        if asked.iter().all(|(scheme, _)| scheme != ADMIN_KEY) {
             kinds.extend([Kind::TenantDisabled, Kind::PlanLimit]);
+            if method != Method::Get {
+                kinds.push(Kind::Csrf);
+            }
         }
+    }
+    if asked.iter().any(|(_, scopes)| !scopes.is_empty()) {
+        kinds.push(Kind::InsufficientScope);
     }
     if operation.request_body.is_some() {
         kinds.extend([Kind::MalformedJson, Kind::PayloadTooLarge, Kind::SlowBody]);

@@ -14,7 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     credentials,
-    extract::{Caller, Json, PathId, Query},
+    extract::{
+        Caller, Json, PathId, Query,
+        scope::{Read, WebhooksWrite},
+    },
     openapi::schemas,
     page::{List, Page},
     problem::{Document, Fields, Kind, Problem},
@@ -81,6 +84,7 @@ impl From<endpoints::Endpoint> for Endpoint {
 /// Adds a webhook endpoint.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints", tag = "events", operation_id = "create_webhook_endpoint",
+    security(("tenant_key" = ["webhooks:write"])),
     request_body = Request,
     responses(
         (status = 201, description = "The endpoint and its secret.", body = Created),
@@ -89,7 +93,7 @@ impl From<endpoints::Endpoint> for Endpoint {
     )
 )]
 pub async fn create(
-    caller: Caller,
+    caller: Caller<WebhooksWrite>,
     State(state): State<AppState>,
     Json(request): Json<Request>,
 ) -> Result<(StatusCode, Body<Created>), Problem> {
@@ -128,11 +132,12 @@ pub struct Parameters {
 /// Lists webhook endpoints, newest first, without their secrets.
 #[utoipa::path(
     get, path = "/v1/webhook-endpoints", tag = "events", operation_id = "list_webhook_endpoints",
+    security(("tenant_key" = ["read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<Endpoint>))
 )]
 pub async fn list(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     Query(Parameters { limit, cursor }): Query<Parameters>,
 ) -> Result<Body<List<Endpoint>>, Problem> {
@@ -146,11 +151,12 @@ pub async fn list(
 /// Reads a webhook endpoint, without its secret.
 #[utoipa::path(
     get, path = "/v1/webhook-endpoints/{id}", tag = "events", operation_id = "read_webhook_endpoint",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "whe_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The endpoint.", body = Endpoint))
 )]
 pub async fn read(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<EndpointId>,
 ) -> Result<Body<Endpoint>, Problem> {
@@ -163,11 +169,12 @@ pub async fn read(
 /// Removes a webhook endpoint; deliveries that wait for it are dropped.
 #[utoipa::path(
     delete, path = "/v1/webhook-endpoints/{id}", tag = "events", operation_id = "delete_webhook_endpoint",
+    security(("tenant_key" = ["webhooks:write"])),
     params(("id" = String, Path, example = "whe_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 204, description = "Removed."))
 )]
 pub async fn delete(
-    caller: Caller,
+    caller: Caller<WebhooksWrite>,
     State(state): State<AppState>,
     PathId(id): PathId<EndpointId>,
 ) -> Result<StatusCode, Problem> {

@@ -139,6 +139,33 @@ pub async fn api_logs(connection: &mut PgConnection, before: DateTime<Utc>, limi
     Ok(deleted.rows_affected())
 }
 
+/// Deletes sessions whose life was over `age` ago.
+pub async fn sessions(connection: &mut PgConnection, age: Duration, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from sessions where id in (
+           select id from sessions where expires_at < now() - make_interval(secs => $1) order by expires_at limit $2)",
+        age.as_secs_f64(),
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes the counts of attempts to log in of which the last was `age` ago.
+pub async fn login_attempts(connection: &mut PgConnection, age: Duration, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from login_attempts where subject in (
+           select subject from login_attempts where last_at < now() - make_interval(secs => $1)
+           order by last_at limit $2)",
+        age.as_secs_f64(),
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// Before every UUIDv7 made at or after a time, to the millisecond.
 pub(super) fn first_id(at: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(at.timestamp()).unwrap_or_default();

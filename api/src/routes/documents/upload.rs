@@ -18,7 +18,7 @@ use super::{
     body::{self, File, Text},
 };
 use crate::{
-    extract::{Caller, Traceparent},
+    extract::{Caller, Traceparent, scope::DocumentsWrite},
     problem::{Document, Kind, Problem},
     state::AppState,
 };
@@ -34,6 +34,7 @@ const SMALL: u64 = 1024 * 1024;
 /// read becomes `failed`, with the reason.
 #[utoipa::path(
     post, path = "/v1/documents", tag = "documents", operation_id = "upload_document",
+    security(("tenant_key" = ["documents:write"])),
     request_body(content((Text = "application/json"), (File = "multipart/form-data"))),
     responses(
         (status = 202, description = "Stored; being read.", body = Accepted),
@@ -42,7 +43,7 @@ const SMALL: u64 = 1024 * 1024;
     )
 )]
 pub async fn upload(
-    caller: Caller,
+    caller: Caller<DocumentsWrite>,
     State(state): State<AppState>,
     trace: Traceparent,
     request: Request,

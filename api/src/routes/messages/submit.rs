@@ -16,7 +16,7 @@ use super::{
     view::Message,
 };
 use crate::{
-    extract::{Caller, IdempotencyKey, PreferWait, RawJson, Traceparent},
+    extract::{Caller, IdempotencyKey, PreferWait, RawJson, Traceparent, scope::MessagesWrite},
     problem::{Document, Fields, Problem},
     state::AppState,
     waiting,
@@ -55,6 +55,7 @@ pub struct Submission {
 /// by callback, or in this response with `Prefer: wait=N`.
 #[utoipa::path(
     post, path = "/v1/messages", tag = "messages", operation_id = "submit_message",
+    security(("tenant_key" = ["messages:write"])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe: the same key and body get \
             the first response again, with `Idempotency-Replayed: true`. At most 255 characters, kept at least 24 hours."),
@@ -74,7 +75,7 @@ pub struct Submission {
     )
 )]
 pub async fn submit(
-    caller: Caller,
+    caller: Caller<MessagesWrite>,
     State(state): State<AppState>,
     trace: Traceparent,
     IdempotencyKey(key): IdempotencyKey,
