@@ -38,6 +38,7 @@ async fn run(stack: &Stack, operations: &[String], key: &str, seconds: u64) {
         .args(["--max-time", &seconds.to_string(), "--request-timeout", "70", "--continue-on-failure"])
         .args(["--warnings", "off", "--generation-database", "none", "--no-color"])
         .args(operations.iter().flat_map(|id| ["--include-operation-id", id]))
+        .env("SCHEMATHESIS_HOOKS", root.join("schemathesis_hooks.py"))
         .current_dir(stack.folder())
         .kill_on_drop(true);
     let limit = Duration::from_secs(seconds) + SLACK;
