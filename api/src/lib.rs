@@ -5,9 +5,14 @@
 
 pub mod cli;
 pub mod config;
+pub mod cursor;
+pub mod extract;
 pub mod migrate;
 pub mod openapi;
 pub mod process;
+pub mod proxies;
+pub mod request_id;
+pub mod routes;
 pub mod state;
 pub mod telemetry;
 
@@ -16,9 +21,7 @@ mod api_log;
 mod cookies;
 mod cors;
 mod credentials;
-mod cursor;
 mod dependencies;
-mod extract;
 mod facts;
 mod guard;
 mod https;
@@ -30,10 +33,7 @@ mod observe;
 mod page;
 mod passwords;
 mod problem;
-mod proxies;
-mod request_id;
 mod router;
-mod routes;
 mod serve;
 mod sessions;
 mod slow_body;

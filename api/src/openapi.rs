@@ -1,6 +1,7 @@
 //! The API's description, generated from the routes.
 
 mod access;
+mod parameters;
 mod refusals;
 pub mod schemas;
 
@@ -49,6 +50,7 @@ pub struct Base;
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = router::routes().into_openapi();
     access::admit_sessions(&mut document);
+    parameters::narrow(&mut document);
     refusals::add(&mut document);
     document
 }

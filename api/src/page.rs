@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::{cursor, problem::Problem};
 
 const DEFAULT_LIMIT: u16 = 20;
-const MAX_LIMIT: u16 = 100;
+pub const MAX_LIMIT: u16 = 100;
 
 /// What a client asks of a list.
 #[derive(Debug)]

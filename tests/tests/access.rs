@@ -2,6 +2,7 @@
 
 mod audit;
 mod browser;
+mod isolation;
 mod keys;
 mod lock_out;
 mod operator;

@@ -1,8 +1,11 @@
 //! Schemas of the domain's types, which know nothing of HTTP.
 
+use std::ops::RangeInclusive;
+
 use jobs::domain::{
     access::{Permission, Role},
     audit::Action,
+    document::{MAX_TAG_CHARS, MAX_TAGS},
     event::EventType,
     message::Status,
 };
@@ -44,6 +47,23 @@ pub fn audit_action() -> Object {
     names(Action::ALL.iter().map(|action| action.as_str()))
 }
 
+fn text(length: RangeInclusive<usize>) -> ObjectBuilder {
+    let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
+    text.min_length(Some(*length.start())).max_length(Some(*length.end()))
+}
+
+fn tags(most: usize) -> Schema {
+    ArrayBuilder::new().items(text(1..=MAX_TAG_CHARS)).max_items(Some(most)).build().into()
+}
+
+pub fn document_tags() -> Schema {
+    tags(MAX_TAGS)
+}
+
+pub fn searched_tags() -> Schema {
+    tags(crate::routes::search::MAX_FILTERS)
+}
+
 pub fn plan() -> Object {
     names(["free", "starter", "pro"])
 }
@@ -83,9 +103,11 @@ pub fn settings() -> Object {
         .build()
 }
 
+/// Null where nothing was scored.
 pub fn confidence() -> Object {
     let signals = ObjectBuilder::new().additional_properties(Some(Schema::Object(of(Type::Number))));
     ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
         .property("score", of(Type::Number))
         .property("level", names(["high", "medium", "low", "very_low"]))
         .property("action", names(["send", "send_with_disclaimer", "suggest_review", "withhold_and_escalate"]))

@@ -1,8 +1,7 @@
 //! Documents: uploaded, then watched until they can be searched.
 
+pub mod body;
 pub mod upload;
-
-mod body;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};

@@ -34,7 +34,7 @@ const MAX_ENDPOINTS: i64 = 100;
 #[schema(as = NewWebhookEndpoint)]
 pub struct Request {
     /// Public; https recommended.
-    #[schema(example = "https://example.com/hooks/metachat")]
+    #[schema(pattern = "^https?://", max_length = 2048, example = "https://example.com/hooks/metachat")]
     url: String,
     /// Types of events to receive; empty or absent, all.
     #[serde(default)]

@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 use super::source::Source;
 use crate::{
     extract::{Caller, Json, Traceparent, scope::Read},
+    openapi::schemas,
     problem::{Fields, Problem},
     state::AppState,
     waiting::Waiter,
@@ -29,7 +30,7 @@ use crate::{
 /// Longest wait for the job.
 const WAIT: Duration = Duration::from_secs(15);
 /// Most documents or tags a search restricts itself to.
-const MAX_FILTERS: usize = 100;
+pub const MAX_FILTERS: usize = 100;
 const MAX_TAG_CHARS: usize = jobs::domain::document::MAX_TAG_CHARS;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -37,16 +38,18 @@ const MAX_TAG_CHARS: usize = jobs::domain::document::MAX_TAG_CHARS;
 #[schema(as = SearchRequest)]
 pub struct Request {
     /// 1 to 4096 characters.
-    #[schema(example = "return a tent")]
+    #[schema(example = "return a tent", min_length = 1, max_length = 4096, pattern = "\\S")]
     query: String,
     /// 1 to 50; 5 by default.
+    #[schema(minimum = 1, maximum = 50)]
     limit: Option<usize>,
     /// Only passages of these documents.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<String>, max_items = 100)]
     document_ids: Vec<DocumentId>,
     /// Only passages of documents with one of these tags.
     #[serde(default)]
+    #[schema(schema_with = schemas::searched_tags)]
     tags: Vec<String>,
 }
 

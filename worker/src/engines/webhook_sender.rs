@@ -13,12 +13,13 @@ use jobs::{
 };
 use reqwest::{
     Client, Response,
+    dns::Resolve,
     header::{CONTENT_TYPE, RETRY_AFTER},
     redirect::Policy,
 };
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 
-use self::resolver::{GuardedResolver, RefusedName};
+use self::resolver::{GuardedResolver, RefusedName, SystemNames};
 use super::retry_after;
 
 /// Bytes kept of a reply; the rest is not read.
@@ -46,13 +47,18 @@ pub struct HttpWebhookSender {
 
 impl HttpWebhookSender {
     pub fn connect(config: &WebhookConfig) -> anyhow::Result<Self> {
+        Self::resolving(config, Arc::new(SystemNames))
+    }
+
+    /// With names resolved by another source than the machine's.
+    pub fn resolving(config: &WebhookConfig, names: Arc<dyn Resolve>) -> anyhow::Result<Self> {
         let policy = Arc::new(config.egress_allow.clone());
         let patience = Duration::from_millis(config.webhook_timeout);
         let client = Client::builder()
             .user_agent(concat!("metachat/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&policy))))
+            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&policy), names)))
             .timeout(patience)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE)

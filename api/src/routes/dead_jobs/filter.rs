@@ -18,7 +18,7 @@ pub struct Selection {
     #[schema(example = "deliver_webhook")]
     pub kind: Option<String>,
     /// A part of the cause, in its exact letters.
-    #[schema(example = "answered 503")]
+    #[schema(example = "answered 503", min_length = 1, max_length = 200)]
     pub cause_contains: Option<String>,
     /// At this time or later.
     pub died_after: Option<DateTime<Utc>>,

@@ -44,7 +44,7 @@ pub struct Request {
     #[schema(example = false)]
     all: Option<bool>,
     /// Most jobs queued in a second: 1 to 1000; 50 by default.
-    #[schema(example = 50)]
+    #[schema(example = 50, minimum = 1, maximum = 1000)]
     rate_per_second: Option<u16>,
 }
 

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::{
     extract::{RawJson, is_json},
+    openapi::schemas,
     problem::{Fields, Kind, Problem},
 };
 
@@ -29,32 +30,37 @@ const UNKNOWN: &str = "application/octet-stream";
 #[schema(as = TextUpload)]
 pub struct Text {
     /// 1 to 255 characters.
-    #[schema(example = "Returns and refunds")]
+    #[schema(example = "Returns and refunds", min_length = 1, max_length = 255)]
     name: String,
-    #[schema(example = "text/markdown")]
+    #[schema(example = "text/markdown", min_length = 1, max_length = 255, pattern = "/")]
     content_type: String,
-    #[schema(example = "# Returns\n\nYou can return most items within 30 days of delivery.")]
+    #[schema(min_length = 1, example = "# Returns\n\nYou can return most items within 30 days of delivery.")]
     text: String,
     /// At most 20, of at most 64 characters each.
     #[serde(default)]
+    #[schema(schema_with = schemas::document_tags)]
     tags: Vec<String>,
     /// A BCP 47 tag.
-    #[schema(example = "en")]
+    #[schema(example = "en", max_length = 35, pattern = "^[A-Za-z0-9-]+$")]
     language: Option<String>,
 }
 
 /// A document that travels as a file.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[allow(dead_code, reason = "describes the form, which is read field by field")]
+#[serde(deny_unknown_fields)]
 #[schema(as = FileUpload)]
 pub struct File {
     /// At most 50 MB.
-    #[schema(value_type = String, format = Binary)]
+    #[schema(value_type = String, format = Binary, min_length = 1)]
     file: Vec<u8>,
     /// The file's name stands in when it is absent.
+    #[schema(nullable = false, max_length = 255)]
     name: Option<String>,
     /// Separated by commas; the field may also be repeated.
+    #[schema(nullable = false)]
     tags: Option<String>,
+    #[schema(nullable = false, max_length = 35, pattern = "^[A-Za-z0-9-]+$")]
     language: Option<String>,
 }
 

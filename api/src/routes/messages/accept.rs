@@ -34,10 +34,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Contact {
     /// The tenant's own id of its customer, 1 to 200 characters.
-    #[schema(example = "customer-4711")]
+    #[schema(example = "customer-4711", min_length = 1, max_length = 200)]
     pub id: String,
     /// At most 200 characters.
-    #[schema(example = "Ada Lovelace")]
+    #[schema(example = "Ada Lovelace", max_length = 200)]
     pub name: Option<String>,
 }
 

@@ -25,7 +25,7 @@ use jobs::{
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::view::Message;
 use crate::{
@@ -57,6 +57,24 @@ pub struct Parameters {
     last_event_id: Option<String>,
 }
 
+/// One event of the stream, as its fields are read.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the stream, which is written event by event")]
+struct StreamEvent {
+    /// What `Last-Event-ID` resumes after.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// `status`, `delta`, `reset` or `done`.
+    #[schema(nullable = false, example = "status")]
+    event: Option<String>,
+    /// JSON.
+    #[schema(nullable = false, example = r#"{"status":"retrieving"}"#)]
+    data: Option<String>,
+    /// Milliseconds until a client should come back to a stream that ended early.
+    #[schema(nullable = false)]
+    retry: Option<i64>,
+}
+
 /// Streams a message's `status`, `delta`, `reset` (void the deltas so far) and `done` events; `done` carries the final
 /// message and ends the stream. It ends without one within seconds when the credential it was opened with is revoked.
 #[utoipa::path(
@@ -68,7 +86,8 @@ pub struct Parameters {
         ("Last-Event-ID" = Option<i32>, Header, description = "Resumes after this event."),
     ),
     responses(
-        (status = 200, description = "The events, as they come.", content_type = "text/event-stream", body = String),
+        (status = 200, description = "The events, as they come.", content_type = "text/event-stream",
+            body = StreamEvent),
         (status = 204, description = "The message is final and its last event was received: do not reconnect."),
         (status = 503, description = "Too many streams are open.", body = Document,
             content_type = "application/problem+json"),

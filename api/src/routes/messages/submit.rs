@@ -36,7 +36,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 #[serde(deny_unknown_fields)]
 pub struct Submission {
     /// What the customer asks, 1 to 4096 characters.
-    #[schema(example = "How long do I have to return a tent?")]
+    #[schema(min_length = 1, max_length = 4096, pattern = "\\S", example = "How long do I have to return a tent?")]
     text: String,
     /// Continues a conversation; absent, the message opens one.
     #[schema(value_type = Option<String>, example = json!(null))]
@@ -47,7 +47,7 @@ pub struct Submission {
     #[schema(value_type = Option<Object>, example = json!({ "channel": "shop" }))]
     metadata: Option<Map<String, Value>>,
     /// Receives the outcome as a signed webhook.
-    #[schema(example = "https://example.com/hooks/metachat")]
+    #[schema(pattern = "^https?://", max_length = 2048, example = "https://example.com/hooks/metachat")]
     callback_url: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub struct Submission {
     post, path = "/v1/messages", tag = "messages", operation_id = "submit_message",
     security(("tenant_key" = ["messages:write"])),
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe: the same key and body get \
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "Makes a repetition safe: the same key and body get \
             the first response again, with `Idempotency-Replayed: true`. At most 255 characters, kept at least 24 hours."),
         ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N (at most 60) seconds for the answer.",
             example = "wait=20"),

@@ -11,11 +11,12 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 /// rebinding) gains nothing.
 pub struct GuardedResolver {
     policy: Arc<EgressPolicy>,
+    names: Arc<dyn Resolve>,
 }
 
 impl GuardedResolver {
-    pub fn new(policy: Arc<EgressPolicy>) -> Self {
-        Self { policy }
+    pub fn new(policy: Arc<EgressPolicy>, names: Arc<dyn Resolve>) -> Self {
+        Self { policy, names }
     }
 }
 
@@ -27,13 +28,26 @@ pub struct RefusedName(String);
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = Arc::clone(&self.policy);
+        let refused = RefusedName(name.as_str().to_owned());
+        let found = self.names.resolve(name);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let permitted: Vec<SocketAddr> = found.filter(|address| policy.permits(address.ip())).collect();
+            let permitted: Vec<SocketAddr> = found.await?.filter(|address| policy.permits(address.ip())).collect();
             match permitted.is_empty() {
-                true => Err(RefusedName(name.as_str().to_owned()).into()),
+                true => Err(refused.into()),
                 false => Ok(Box::new(permitted.into_iter()) as Addrs),
             }
+        })
+    }
+}
+
+/// The machine's own resolution: its hosts file and its name servers.
+pub struct SystemNames;
+
+impl Resolve for SystemNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
