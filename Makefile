@@ -1,5 +1,5 @@
 # Every command does its own set-up; the work is in scripts/. Variables: WORKERS, API_PORT, WORKER_PORT, PG_PORT, REDIS_PORT.
-.PHONY: help demo up down test chaos lint bench
+.PHONY: help demo up down test chaos contract fuzz lint bench
 .NOTPARALLEL:
 
 help:
@@ -8,6 +8,8 @@ help:
 	@echo 'make down           stop what make up or make test started'
 	@echo 'make test           run every test'
 	@echo 'make chaos          5 000 messages while every process and server crashes (CHAOS_MESSAGES, CHAOS_RATE, CHAOS_SEED)'
+	@echo 'make contract       Schemathesis against the running api (MINUTES=20)'
+	@echo 'make fuzz           every fuzz target for a minute (SECONDS=60)'
 	@echo 'make lint           rustfmt, clippy, shellcheck'
 	@echo 'make bench          what the queue carries, with BullMQ and pgbench beside it'
 
@@ -20,6 +22,12 @@ test:
 # The same test that `make test` runs in a bounded form; it prints what it does and a table at the end.
 chaos:
 	@CHAOS_MESSAGES=$${CHAOS_MESSAGES:-5000} scripts/test --profile chaos --no-capture -E 'test(/^chaos::/)'
+
+contract:
+	@CONTRACT_MINUTES=$(or $(MINUTES),20) scripts/test --profile contract --no-capture -E 'test(/^contract::/)'
+
+fuzz:
+	@FUZZ_SECONDS=$(or $(SECONDS),60) scripts/fuzz
 
 bench:
 	@scripts/bench $(ARGS)

@@ -11,6 +11,8 @@ use tokio::process::Command;
 /// Seconds of the two runs when nothing else is asked for.
 const TENANT: u64 = 60;
 const OPERATOR: u64 = 20;
+/// Operations that may end the credential they are called with.
+const ENDING: [&str; 2] = ["revoke_api_key", "rotate_api_key"];
 /// Beyond the asked time: the phases that have no bound of their own, and a report.
 const SLACK: Duration = Duration::from_secs(120);
 
@@ -34,7 +36,15 @@ async fn run(stack: &Stack, operations: &[String], key: &str, seconds: u64) {
         .arg("run")
         .arg(root.join("../api/openapi.json"))
         .args(["--url", &stack.api_url, "--header", &format!("Authorization: Bearer {key}")])
-        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"])
+        // The first is taken by `valid_data_is_accepted`, which knows what no schema can say. A header that nobody knows is
+        // no violation, and a revoked key stays to be looked at.
+        .args([
+            "--checks",
+            "all",
+            "--exclude-checks",
+            "positive_data_acceptance,negative_data_rejection,use_after_free",
+        ])
+        .args(["--phases", "examples,coverage,fuzzing,stateful"])
         .args(["--max-time", &seconds.to_string(), "--request-timeout", "70", "--continue-on-failure"])
         .args(["--warnings", "off", "--generation-database", "none", "--no-color"])
         .args(operations.iter().flat_map(|id| ["--include-operation-id", id]))
@@ -63,12 +73,15 @@ async fn every_answer_is_as_described() {
     let plenty = 1_000_000_000;
     let limits = json!({
         "requests_per_minute": 1_000_000, "messages_per_minute": 1_000_000,
-        "messages": plenty, "conversations": plenty, "documents": plenty, "api_calls": plenty,
+        "team": plenty, "messages": plenty, "conversations": plenty, "documents": plenty, "api_calls": plenty,
     });
     let tenant = NewTenant { name: "Contract".into(), limits: Some(limits), ..NewTenant::default() };
     let (tenant, _) = stack.tenant_with(tenant).await;
     let document: Value = serde_json::from_str(include_str!("../../api/openapi.json")).expect("JSON");
-    run(&stack, &opened_by(&document, "tenant_key"), &tenant.api_key.key, total - operator).await;
+    let mut operations = opened_by(&document, "tenant_key");
+    // A run whose key revoked itself would see nothing but 401 from then on.
+    operations.retain(|id| !ENDING.contains(&id.as_str()));
+    run(&stack, &operations, &tenant.api_key.key, total - operator).await;
     run(&stack, &opened_by(&document, "admin_key"), stack.admin().key(), operator).await;
 
     // The worker still gets through what was asked of it.

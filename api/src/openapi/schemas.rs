@@ -47,6 +47,21 @@ pub fn audit_action() -> Object {
     names(Action::ALL.iter().map(|action| action.as_str()))
 }
 
+/// May be null, which is the same as absent.
+fn or_null(kind: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::from_iter([kind, Type::Null]))
+}
+
+/// The text form of an id.
+fn id(prefix: &str) -> Object {
+    let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
+    text.pattern(Some(format!("^{prefix}_[0-9a-fA-F]{{32}}$"))).build()
+}
+
+pub fn document_ids() -> Schema {
+    ArrayBuilder::new().items(id("doc")).max_items(Some(crate::routes::search::MAX_FILTERS)).build().into()
+}
+
 fn text(length: RangeInclusive<usize>) -> ObjectBuilder {
     let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
     text.min_length(Some(*length.start())).max_length(Some(*length.end()))
@@ -84,9 +99,9 @@ pub fn settings() -> Object {
     let closed = || Some(AdditionalProperties::FreeForm(false));
     let model = ObjectBuilder::new()
         .property("provider", names(["auto", "extractive", "openai"]))
-        .property("model", of(Type::String))
-        .property("temperature", of(Type::Number))
-        .property("max_tokens", of(Type::Integer))
+        .property("model", or_null(Type::String))
+        .property("temperature", or_null(Type::Number))
+        .property("max_tokens", or_null(Type::Integer))
         .additional_properties(closed());
     let confidence = ObjectBuilder::new()
         .property("mode", names(["strict", "standard", "lenient"]))
@@ -94,8 +109,8 @@ pub fn settings() -> Object {
         .additional_properties(closed());
     ObjectBuilder::new()
         .property("brand", of(Type::String))
-        .property("tone", of(Type::String))
-        .property("prompt", of(Type::String))
+        .property("tone", or_null(Type::String))
+        .property("prompt", or_null(Type::String))
         .property("model", model)
         .property("confidence", confidence)
         .additional_properties(closed())

@@ -49,7 +49,7 @@ pub struct Parameters {
     limit: Option<u16>,
     cursor: Option<String>,
     /// Only events of this type.
-    #[param(value_type = Option<String>, example = "message.sent")]
+    #[param(schema_with = schemas::event_type, required = false, example = "message.sent")]
     r#type: Option<EventType>,
 }
 

@@ -45,7 +45,7 @@ pub struct Request {
     limit: Option<usize>,
     /// Only passages of these documents.
     #[serde(default)]
-    #[schema(value_type = Vec<String>, max_items = 100)]
+    #[schema(schema_with = schemas::document_ids)]
     document_ids: Vec<DocumentId>,
     /// Only passages of documents with one of these tags.
     #[serde(default)]

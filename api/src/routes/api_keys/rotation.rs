@@ -29,7 +29,7 @@ const MAX_OVERLAP: u32 = 7 * 24 * 3600;
 #[schema(as = KeyRotation)]
 pub struct Rotation {
     /// Seconds that the old key goes on working, 0 to 604800; a day by default.
-    #[schema(example = 3600)]
+    #[schema(example = 3600, maximum = 604800)]
     overlap_seconds: Option<u32>,
     /// When the new key expires. Absent: it lives as long as the old one was meant to.
     #[schema(example = json!(null))]

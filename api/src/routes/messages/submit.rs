@@ -39,7 +39,7 @@ pub struct Submission {
     #[schema(min_length = 1, max_length = 4096, pattern = "\\S", example = "How long do I have to return a tent?")]
     text: String,
     /// Continues a conversation; absent, the message opens one.
-    #[schema(value_type = Option<String>, example = json!(null))]
+    #[schema(value_type = Option<String>, pattern = "^conv_[0-9a-fA-F]{32}$", example = json!(null))]
     conversation_id: Option<ConversationId>,
     /// Used when the message opens a conversation.
     contact: Option<Contact>,

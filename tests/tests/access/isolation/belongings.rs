@@ -96,7 +96,7 @@ impl Belongings {
             ("/v1/contacts", format!("here-{name}")),
             ("/v1/conversations", message.conversation_id.clone()),
             ("/v1/documents", document.id),
-            ("/v1/erasures", text(&erasure, "id").to_owned()),
+            ("/v1/erasures", text(&erasure, "erasure_id").to_owned()),
             ("/v1/jobs/dead", dead),
             ("/v1/jobs/dead/replays", text(&replay, "id").to_owned()),
             ("/v1/messages", message.id),
