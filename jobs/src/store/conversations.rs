@@ -6,6 +6,9 @@ use uuid::Uuid;
 use super::{Scope, StoreError, TenantTx};
 use crate::domain::ids::{ConversationId, MessageId};
 
+/// The sequence number of a conversation's first message.
+pub const FIRST: i32 = 1;
+
 /// A conversation's row, locked until the transaction ends.
 #[derive(Debug, Clone)]
 pub struct Locked {
@@ -15,7 +18,8 @@ pub struct Locked {
     pub active: Option<MessageId>,
 }
 
-pub async fn insert(
+/// Opens a conversation with a first message, which has the sequence number [`FIRST`].
+pub async fn open(
     tx: &mut TenantTx,
     id: ConversationId,
     contact_id: Option<&str>,
@@ -23,11 +27,12 @@ pub async fn insert(
 ) -> Result<(), StoreError> {
     let tenant = tx.tenant().uuid();
     sqlx::query!(
-        "insert into conversations (id, tenant_id, contact_id, contact_name) values ($1, $2, $3, $4)",
+        "insert into conversations (id, tenant_id, contact_id, contact_name, last_seq) values ($1, $2, $3, $4, $5)",
         id.uuid(),
         tenant,
         contact_id,
         contact_name,
+        FIRST,
     )
     .execute(tx.connection())
     .await?;

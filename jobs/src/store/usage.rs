@@ -1,7 +1,7 @@
 //! Usage against the plan, reserved in the transaction that accepts the work.
 
 use super::{Scope, StoreError, SystemTx, TenantTx};
-use crate::domain::ids::TenantId;
+use crate::domain::{ids::TenantId, plan::Limits};
 
 /// What a plan limits by the month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,33 +10,43 @@ pub enum Meter {
     Conversations,
 }
 
-/// Counts one more of `meter` this month (UTC) unless that would pass `limit`; returns whether it was counted.
+/// The limit that one more would pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    pub meter: Meter,
+    pub used: i64,
+    pub limit: i64,
+}
+
+/// Counts one more message of this month (UTC), and one more conversation when it opens one, unless that would pass a limit:
+/// then it counts nothing, and returns which.
 ///
-/// Holds the tenant's counter row until the transaction ends, so that concurrent requests cannot both take
-/// the last one.
-pub async fn reserve(tx: &mut TenantTx, meter: Meter, limit: i64) -> Result<bool, StoreError> {
-    if limit <= 0 {
-        return Ok(false);
+/// Holds the tenant's counter row until the transaction ends, so that concurrent requests cannot both take the last one.
+pub async fn reserve(tx: &mut TenantTx, opens: bool, limits: Limits) -> Result<Option<Reached>, StoreError> {
+    if limits.messages > 0 && (!opens || limits.conversations > 0) {
+        let tenant = tx.tenant().uuid();
+        let counted = sqlx::query!(
+            "insert into usage_months as u (tenant_id, month, messages, conversations)
+             values ($1, date_trunc('month', now() at time zone 'utc')::date, 1, $2)
+             on conflict (tenant_id, month) do update
+               set messages = u.messages + 1, conversations = u.conversations + $2
+               where u.messages < $3 and ($2 = 0 or u.conversations < $4)",
+            tenant,
+            i64::from(opens),
+            limits.messages,
+            limits.conversations,
+        )
+        .execute(tx.connection())
+        .await?;
+        if counted.rows_affected() == 1 {
+            return Ok(None);
+        }
     }
-    let (messages, conversations) = match meter {
-        Meter::Messages => (1, 0),
-        Meter::Conversations => (0, 1),
-    };
-    let tenant = tx.tenant().uuid();
-    let counted = sqlx::query!(
-        "insert into usage_months as u (tenant_id, month, messages, conversations)
-         values ($1, date_trunc('month', now() at time zone 'utc')::date, $2, $3)
-         on conflict (tenant_id, month) do update
-           set messages = u.messages + $2, conversations = u.conversations + $3
-           where case when $2 > 0 then u.messages else u.conversations end < $4",
-        tenant,
-        messages,
-        conversations,
-        limit,
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(counted.rows_affected() == 1)
+    let used = this_month(tx).await?;
+    Ok(Some(match opens && used.conversations >= limits.conversations {
+        true => Reached { meter: Meter::Conversations, used: used.conversations, limit: limits.conversations },
+        false => Reached { meter: Meter::Messages, used: used.messages, limit: limits.messages },
+    }))
 }
 
 /// What a tenant has used.
@@ -44,15 +54,6 @@ pub async fn reserve(tx: &mut TenantTx, meter: Meter, limit: i64) -> Result<bool
 pub struct Used {
     pub messages: i64,
     pub conversations: i64,
-}
-
-impl Used {
-    pub const fn of(self, meter: Meter) -> i64 {
-        match meter {
-            Meter::Messages => self.messages,
-            Meter::Conversations => self.conversations,
-        }
-    }
 }
 
 /// What was counted this month (UTC).

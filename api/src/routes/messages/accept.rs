@@ -13,7 +13,7 @@ use jobs::{
         idempotency::{self, Known},
         messages::{self, NewCustomerMessage},
         tenants::Tenant,
-        usage::{self, Meter},
+        usage::{self, Meter, Reached},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,7 @@ pub async fn accept(
             Known::Mismatch => return Err(Problem::new(Kind::IdempotencyMismatch)),
         }
     }
-    let id = MessageId::generate();
+    let (id, opens) = (MessageId::generate(), message.conversation.is_none());
     let (conversation, seq) = place(&mut work, &message).await?;
     let metadata = message.metadata.map(Value::Object);
     let stored = NewCustomerMessage {
@@ -123,10 +123,13 @@ pub async fn accept(
         idempotency::save(work.tx(), key, fingerprint, &response).await?;
     }
     // Last, because from here to the commit the tenant's other requests wait for its counters.
-    if message.conversation.is_none() {
-        reserve(work.tx(), Meter::Conversations, "conversations", tenant.limits.conversations).await?;
+    if let Some(Reached { meter, used, limit }) = usage::reserve(work.tx(), opens, tenant.limits).await? {
+        let name = match meter {
+            Meter::Messages => "messages",
+            Meter::Conversations => "conversations",
+        };
+        return Err(Problem::plan_limit(name, limit, used));
     }
-    reserve(work.tx(), Meter::Messages, "messages", tenant.limits.messages).await?;
     work.commit().await?;
     metrics::counter!("metachat_messages_accepted_total").increment(1);
     Ok(Outcome { message: id, response, replayed: false })
@@ -134,27 +137,16 @@ pub async fn accept(
 
 /// The message's conversation, found or opened, and its place in it.
 async fn place(work: &mut Work<TenantTx>, message: &Acceptable) -> Result<(ConversationId, i32), Problem> {
-    let conversation = match message.conversation {
-        Some(conversation) => conversation,
-        None => {
-            let conversation = ConversationId::generate();
-            let contact = message.contact.as_ref();
-            let (id, name) = (contact.map(|it| it.id.as_str()), contact.and_then(|it| it.name.as_deref()));
-            conversations::insert(work.tx(), conversation, id, name).await?;
-            emit(work, NewEvent::conversation_created(conversation)).await?;
-            conversation
-        }
-    };
-    let seq = conversations::next_seq(work.tx(), conversation).await?;
-    Ok((conversation, seq.ok_or_else(|| Problem::not_found("conversation"))?))
-}
-
-async fn reserve(tx: &mut TenantTx, meter: Meter, name: &'static str, limit: i64) -> Result<(), Problem> {
-    if usage::reserve(tx, meter, limit).await? {
-        return Ok(());
+    if let Some(conversation) = message.conversation {
+        let seq = conversations::next_seq(work.tx(), conversation).await?;
+        return Ok((conversation, seq.ok_or_else(|| Problem::not_found("conversation"))?));
     }
-    let used = usage::this_month(tx).await?;
-    Err(Problem::plan_limit(name, limit, used.of(meter)))
+    let conversation = ConversationId::generate();
+    let contact = message.contact.as_ref();
+    let (id, name) = (contact.map(|it| it.id.as_str()), contact.and_then(|it| it.name.as_deref()));
+    conversations::open(work.tx(), conversation, id, name).await?;
+    emit(work, NewEvent::conversation_created(conversation)).await?;
+    Ok((conversation, conversations::FIRST))
 }
 
 fn replay(response: Value) -> Result<Outcome, Problem> {
