@@ -9,8 +9,8 @@ use tests::{Stack, setting};
 use tokio::process::Command;
 
 /// Seconds of the two runs when nothing else is asked for.
-const TENANT: u64 = 60;
-const OPERATOR: u64 = 20;
+const TENANT: u64 = 50;
+const OPERATOR: u64 = 15;
 /// Operations that may end the credential they are called with.
 const ENDING: [&str; 2] = ["revoke_api_key", "rotate_api_key"];
 /// Beyond the asked time: the phases that have no bound of their own, and a report.

@@ -36,7 +36,12 @@ pub fn event_types() -> Schema {
 }
 
 pub fn scopes() -> Schema {
-    ArrayBuilder::new().items(names(Permission::ALL.map(Permission::as_str))).examples([json!(["read"])]).build().into()
+    ArrayBuilder::new()
+        .items(names(Permission::ALL.map(Permission::as_str)))
+        .min_items(Some(1))
+        .examples([json!(["read"])])
+        .build()
+        .into()
 }
 
 pub fn role() -> Object {
@@ -79,6 +84,14 @@ pub fn searched_tags() -> Schema {
     tags(crate::routes::search::MAX_FILTERS)
 }
 
+pub fn document_status() -> Object {
+    names(["pending", "processing", "ready", "failed", "deleting"])
+}
+
+pub fn conversation_status() -> Object {
+    names(["open", "escalated", "resolved"])
+}
+
 pub fn plan() -> Object {
     names(["free", "starter", "pro"])
 }
@@ -108,7 +121,7 @@ pub fn settings() -> Object {
         .property("high_stakes", ArrayBuilder::new().items(of(Type::String)))
         .additional_properties(closed());
     ObjectBuilder::new()
-        .property("brand", of(Type::String))
+        .property("brand", or_null(Type::String))
         .property("tone", or_null(Type::String))
         .property("prompt", or_null(Type::String))
         .property("model", model)

@@ -69,7 +69,7 @@ pub struct Parameters {
     limit: Option<u16>,
     cursor: Option<String>,
     /// `open`, `escalated` or `resolved`.
-    #[param(value_type = Option<String>)]
+    #[param(schema_with = schemas::conversation_status, required = false)]
     status: Option<ConversationStatus>,
 }
 

@@ -79,7 +79,7 @@ pub struct Parameters {
     #[param(example = "deliver_webhook")]
     kind: Option<String>,
     /// Only jobs with this text in their cause.
-    #[param(example = "answered 404")]
+    #[param(example = "answered 404", min_length = 1, max_length = 200)]
     cause_contains: Option<String>,
     /// Only jobs that died at this time or later.
     died_after: Option<DateTime<Utc>>,

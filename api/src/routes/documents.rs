@@ -25,6 +25,7 @@ use crate::{
         Caller, PathId, Query, Traceparent,
         scope::{DocumentsWrite, Read},
     },
+    openapi::schemas,
     page::{List, Page},
     problem::Problem,
     request_id::RequestId,
@@ -112,7 +113,7 @@ pub struct Parameters {
     limit: Option<u16>,
     cursor: Option<String>,
     /// Only documents in this state.
-    #[param(value_type = Option<String>, example = "ready")]
+    #[param(schema_with = schemas::document_status, required = false)]
     status: Option<Status>,
 }
 

@@ -37,7 +37,7 @@ pub struct Request {
     #[schema(example = "ada@example.com")]
     email: String,
     /// 1 to 200 characters.
-    #[schema(example = "Ada")]
+    #[schema(example = "Ada", min_length = 1, max_length = 200)]
     name: String,
     #[schema(schema_with = schemas::role)]
     role: Role,
@@ -189,7 +189,7 @@ pub async fn read(
 #[schema(as = UserChange)]
 pub struct Change {
     /// 1 to 200 characters.
-    #[schema(example = "Ada")]
+    #[schema(example = "Ada", min_length = 1, max_length = 200)]
     name: Option<String>,
     #[schema(schema_with = schemas::role)]
     role: Option<Role>,

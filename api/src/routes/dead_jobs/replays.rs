@@ -34,7 +34,7 @@ pub struct Request {
     #[schema(example = "deliver_webhook")]
     kind: Option<String>,
     /// A part of the cause, in its exact letters.
-    #[schema(example = "answered 503")]
+    #[schema(example = "answered 503", min_length = 1, max_length = 200)]
     cause_contains: Option<String>,
     /// At this time or later.
     died_after: Option<DateTime<Utc>>,
