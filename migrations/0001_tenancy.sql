@@ -46,8 +46,8 @@ create table tenants (
   enabled boolean not null default true,
   -- Its erasure was asked for: no new work is taken, and this row goes last.
   erasing boolean not null default false,
-  -- Signs deliveries to a message's callback_url.
-  callback_secret text not null,
+  -- Signs deliveries to a message's callback_url. Sealed, as are all secrets: jobs/src/domain/secret.rs.
+  callback_secret bytea not null,
   stripe_customer_id text,
   stripe_subscription_id text,
   subscription_status text,

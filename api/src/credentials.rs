@@ -2,6 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rand::{TryRngCore, rngs::OsRng};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 /// Begins every tenant's key.
@@ -15,8 +16,8 @@ pub fn tenant_key() -> String {
 }
 
 /// A fresh signing secret in the form of Standard Webhooks.
-pub fn signing_secret() -> String {
-    format!("whsec_{}", BASE64_STANDARD.encode(random()))
+pub fn signing_secret() -> SecretString {
+    format!("whsec_{}", BASE64_STANDARD.encode(random())).into()
 }
 
 /// What is stored of a key. A plain hash suffices: 256 random bits cannot be guessed.
@@ -32,6 +33,8 @@ fn random() -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     #[test]
@@ -41,6 +44,6 @@ mod tests {
         assert!(key.len() <= MAX_KEY_CHARS);
         assert_ne!(key, tenant_key());
         let secret = signing_secret();
-        assert_eq!(BASE64_STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap().len(), 32);
+        assert_eq!(BASE64_STANDARD.decode(secret.expose_secret().strip_prefix("whsec_").unwrap()).unwrap().len(), 32);
     }
 }

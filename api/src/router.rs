@@ -20,8 +20,8 @@ use crate::{
     admission, cors, guard, https, limits, observe, openapi,
     problem::{Kind, Problem, render},
     routes::{
-        api_logs, contacts, conversations, dead_jobs, documents, endpoints, erasures, events, exports, messages, probes,
-        search, stripe, tenants, usage,
+        api_logs, contacts, conversations, dead_jobs, documents, endpoints, erasures, events, exports, messages,
+        probes, search, stripe, tenants, usage,
     },
     slow_body,
     state::AppState,

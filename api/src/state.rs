@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use jobs::{
-    domain::{egress::EgressPolicy, ids::TenantId},
+    domain::{egress::EgressPolicy, ids::TenantId, secret::Vault},
     queue::{
         Dispatcher, Lanes, Work,
         signals::{Announcements, Topic},
@@ -59,6 +59,8 @@ pub struct Shared {
     pub admin_hash: [u8; 32],
     /// Empty: Stripe's events are refused.
     pub stripe_secrets: Vec<String>,
+    /// Seals what the database holds of secrets.
+    pub vault: Vault,
     pub egress: EgressPolicy,
     pub limits: Limits,
     pub admission: Admission,
@@ -109,6 +111,7 @@ impl AppState {
             announcements,
             admin_hash: config.admin_hash,
             stripe_secrets: config.stripe_secrets.clone(),
+            vault: config.vault.clone(),
             egress: config.egress.clone(),
             limits,
             admission: Admission::new(edge.admission),

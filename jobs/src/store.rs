@@ -30,6 +30,7 @@ pub mod replays;
 pub mod retention;
 pub mod schedules;
 pub mod searches;
+pub mod secrets;
 pub mod stream;
 pub mod stripe_events;
 pub mod tenants;

@@ -24,5 +24,6 @@ mod resilience;
 mod retention;
 mod schedules;
 mod schema_checks;
+mod secrets;
 mod time;
 mod webhooks;

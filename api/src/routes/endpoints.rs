@@ -9,6 +9,7 @@ use jobs::{
         endpoints::{self, NewEndpoint},
     },
 };
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -108,12 +109,12 @@ pub async fn create(
     let (id, secret) = (EndpointId::generate(), credentials::signing_secret());
     let new = NewEndpoint { id, url: &request.url, event_types: &event_types, secret: &secret };
     let mut tx = state.read(caller.id).await?;
-    if !endpoints::insert(&mut tx, &new, MAX_ENDPOINTS).await? {
+    if !endpoints::insert(&mut tx, &state.vault, &new, MAX_ENDPOINTS).await? {
         return Err(Problem::new(Kind::LimitReached).with("limit", MAX_ENDPOINTS));
     }
     let stored = endpoints::find(&mut tx, id).await?.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
     tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(Created { endpoint: stored.into(), secret })))
+    Ok((StatusCode::CREATED, Body(Created { endpoint: stored.into(), secret: secret.expose_secret().to_owned() })))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

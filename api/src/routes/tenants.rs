@@ -12,6 +12,7 @@ use jobs::{
     queue::Work,
     store::{Scope, SystemTx, api_keys, erasures, tenants},
 };
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -99,7 +100,7 @@ pub async fn create(
         last_four: &key[key.len() - 4..],
     };
     let mut tx = SystemTx::begin(&state.database, None).await?;
-    tenants::insert(&mut tx, &tenant).await?;
+    tenants::insert(&mut tx, &state.vault, &tenant).await?;
     api_keys::insert(&mut tx, &api_key).await?;
     tx.commit().await?;
     let created = Created {
@@ -107,7 +108,7 @@ pub async fn create(
         api_key: Key { id: api_key.id, key },
         name: tenant.name,
         plan,
-        callback_secret: tenant.callback_secret,
+        callback_secret: tenant.callback_secret.expose_secret().to_owned(),
     };
     Ok((StatusCode::CREATED, Body(created)))
 }

@@ -17,8 +17,8 @@ use std::{sync::LazyLock, time::Duration};
 use redis::Script;
 use uuid::Uuid;
 
-pub use self::member::Member;
 pub(super) use self::epoch::{Epoch, Filled};
+pub use self::member::Member;
 use super::{envelope::Envelope, signals::Topic, wire::Wire};
 use crate::domain::ids::TenantId;
 
@@ -197,11 +197,11 @@ impl Lanes {
         for member in of(Settlement::Finish).chain(of(Settlement::Release)) {
             call.arg(member.as_bytes());
         }
-        let (stale, claimed): (usize, Vec<(Vec<u8>, u32, Vec<u8>)>) =
-            call.invoke_async(&mut self.wire.clone()).await?;
+        let (stale, claimed): (usize, Vec<(Vec<u8>, u32, Vec<u8>)>) = call.invoke_async(&mut self.wire.clone()).await?;
         let claimed = claimed.into_iter().map(|(member, crashes, blob)| {
             let member = Member::read(member).ok_or_else(no_member)?;
-            let envelope = Envelope::from_bytes(member.job(), member.tenant(), &blob).map_err(|error| error.to_string());
+            let envelope =
+                Envelope::from_bytes(member.job(), member.tenant(), &blob).map_err(|error| error.to_string());
             Ok(Claimed { member, crashes, envelope })
         });
         Ok(Exchanged { claimed: claimed.collect::<Result<_, redis::RedisError>>()?, stale })

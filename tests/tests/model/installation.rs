@@ -141,8 +141,7 @@ impl<'a> Installation<'a> {
             Step::Settle(worker) => self.settle(worker).await,
             Step::Crash(worker) => self.workers[worker].clear(),
             Step::Renew(worker) => {
-                let members: Vec<_> =
-                    self.workers[worker].iter().map(|held| held.claimed.member.clone()).collect();
+                let members: Vec<_> = self.workers[worker].iter().map(|held| held.claimed.member.clone()).collect();
                 let lost = self.lanes.renew(KIND, &members).await.unwrap();
                 self.workers[worker].retain(|held| !lost.contains(&held.claimed.member));
             }

@@ -23,13 +23,14 @@ impl Address {
                 Ok(Self::Cluster(nodes?))
             }
             Some((scheme, "sentinel")) => {
-                let (rest, master) = rest.split_once('#').filter(|(_, master)| !master.is_empty()).ok_or_else(|| {
-                    unusable("a URL of Sentinel ends with # and the name of the master")
-                })?;
+                let (rest, master) = rest
+                    .split_once('#')
+                    .filter(|(_, master)| !master.is_empty())
+                    .ok_or_else(|| unusable("a URL of Sentinel ends with # and the name of the master"))?;
                 // User, password and database are the servers'; the sentinels have none.
                 let server = urls(scheme, rest).remove(0).into_connection_info()?;
-                let mut node = SentinelNodeConnectionInfo::default()
-                    .set_redis_connection_info(server.redis_settings().clone());
+                let mut node =
+                    SentinelNodeConnectionInfo::default().set_redis_connection_info(server.redis_settings().clone());
                 if scheme == "rediss" {
                     node = node.set_tls_mode(TlsMode::Secure);
                 }
