@@ -67,10 +67,23 @@ create table api_keys (
   -- SHA-256 of the whole key; the key itself is shown once and never stored.
   hash bytea not null,
   last_four text not null,
+  scopes text[] not null,
   created_at timestamptz not null default now(),
+  -- Null: never. A rotated key's is the end of its overlap with the new one.
+  expires_at timestamptz,
+  -- To the minute.
+  last_used_at timestamptz,
   revoked_at timestamptz,
+  -- The key that a rotation made in its place.
+  replaced_by uuid,
   constraint api_keys_hash_unique unique (hash),
-  constraint api_keys_hash_length check (octet_length(hash) = 32)
+  constraint api_keys_tenant_id_id_unique unique (tenant_id, id),
+  constraint api_keys_replaced_by_fk foreign key (tenant_id, replaced_by)
+    references api_keys (tenant_id, id) on delete set null (replaced_by),
+  constraint api_keys_hash_length check (octet_length(hash) = 32),
+  constraint api_keys_name_length check (char_length(name) between 1 and 200),
+  constraint api_keys_scopes_known check (cardinality(scopes) > 0 and scopes <@ array[
+    'read', 'messages:write', 'documents:write', 'webhooks:write', 'jobs:write', 'admin'])
 );
 create index api_keys_tenant_id_idx on api_keys (tenant_id);
 call isolate_tenant('api_keys');
@@ -87,13 +100,27 @@ call isolate_tenant('usage_months');
 
 -- Saved responses of requests with an Idempotency-Key.
 create table idempotency_keys (
-  tenant_id uuid not null references tenants on delete cascade,
+  id uuid primary key,
+  -- Null: the operator's request is about no tenant that existed, and no tenant sees it.
+  tenant_id uuid references tenants on delete cascade,
+  -- Who sent it: the operator's keys and a tenant's do not meet.
+  audience text not null,
   key text not null,
   -- SHA-256 of route and body: the same key with another request is refused.
   fingerprint bytea not null,
-  response jsonb not null,
+  status smallint not null,
+  -- The Location header.
+  location text,
+  -- The body, byte for byte: json, which jsonb would put in order. One that shows a secret is sealed instead.
+  response json,
+  sealed bytea,
   created_at timestamptz not null default now(),
-  primary key (tenant_id, key),
-  constraint idempotency_keys_key_length check (char_length(key) between 1 and 255)
+  constraint idempotency_keys_unique unique nulls not distinct (tenant_id, audience, key),
+  constraint idempotency_keys_key_length check (char_length(key) between 1 and 255),
+  constraint idempotency_keys_audience_known check (audience in ('tenant', 'operator')),
+  constraint idempotency_keys_status_success check (status between 200 and 299),
+  constraint idempotency_keys_one_response check (num_nonnulls(response, sealed) = 1)
 );
+-- Sealed ones are walked when keys are rotated.
+create index idempotency_keys_sealed_idx on idempotency_keys (id) where sealed is not null;
 call isolate_tenant('idempotency_keys');

@@ -14,7 +14,7 @@ use jobs::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::credentials;
+use crate::{cookies::Cookies, credentials};
 
 pub use edge::{AdmissionConfig, ConnectionConfig, EdgeConfig, LimitsConfig};
 
@@ -70,9 +70,12 @@ struct HttpSettings {
 
 #[derive(Debug, Args)]
 struct AccessSettings {
-    /// Opens the admin API.
-    #[arg(long, env = "ADMIN_KEY", hide_env_values = true)]
-    admin_key: Option<String>,
+    /// Opens the admin API. Empty: only keys kept in Postgres do.
+    #[arg(long, env = "ADMIN_KEY", default_value = "", hide_env_values = true)]
+    admin_key: String,
+    /// Whether the console's cookies are for https only.
+    #[arg(long, env = "COOKIE_SECURE", default_value = "true")]
+    cookie_secure: String,
     /// Signing secrets of the Stripe endpoint, comma-separated. Empty: Stripe's events are refused.
     #[arg(long, env = "STRIPE_WEBHOOK_SECRETS", default_value = "", hide_env_values = true)]
     stripe_webhook_secrets: String,
@@ -91,8 +94,9 @@ pub struct Config {
     pub lanes: LanesConfig,
     pub bind: SocketAddr,
     pub grace: Duration,
-    /// SHA-256 of the admin key.
-    pub admin_hash: [u8; 32],
+    /// SHA-256 of the admin key, where there is one.
+    pub admin_hash: Option<[u8; 32]>,
+    pub cookies: Cookies,
     pub stripe_secrets: Vec<String>,
     pub vault: Vault,
     pub egress: EgressPolicy,
@@ -134,8 +138,9 @@ impl Findings {
 impl Settings {
     /// Checks everything; what cannot be used is listed in `findings` and stands in the result as a placeholder.
     pub fn read(self, findings: &mut Findings) -> Config {
-        let AccessSettings { admin_key, stripe_webhook_secrets, secrets_keys, egress_allow } = self.access;
-        let admin_key = findings.required("ADMIN_KEY", admin_key);
+        let AccessSettings { admin_key, cookie_secure, stripe_webhook_secrets, secrets_keys, egress_allow } =
+            self.access;
+        let admin_key = admin_key.trim();
         if !admin_key.is_empty() && admin_key.len() < MIN_ADMIN_KEY {
             findings.add("ADMIN_KEY", format!("must have at least {MIN_ADMIN_KEY} characters"));
         }
@@ -151,7 +156,8 @@ impl Settings {
             lanes: LanesConfig { url, prefix, lease: LEASE },
             bind: findings.parsed("API_BIND", &self.http.api_bind, SocketAddr::from(([127, 0, 0, 1], 0))),
             grace: Duration::from_secs(grace.into()),
-            admin_hash: credentials::hash(&admin_key),
+            admin_hash: (!admin_key.is_empty()).then(|| credentials::hash(admin_key)),
+            cookies: Cookies { secure: findings.parsed("COOKIE_SECURE", &cookie_secure, true) },
             stripe_secrets: list(&stripe_webhook_secrets),
             vault,
             egress: findings.parsed("EGRESS_ALLOW", &egress_allow, EgressPolicy::default()),
@@ -198,6 +204,8 @@ mod tests {
             "short",
             "--secrets-keys",
             "a:c2hvcnQ=",
+            "--cookie-secure",
+            "maybe",
             "--api-bind",
             "8080",
             "--database-connections",
@@ -234,6 +242,7 @@ mod tests {
                 "CORS_ORIGINS",
                 "HTTPS_MODE",
                 "API_BIND",
+                "COOKIE_SECURE",
                 "EGRESS_ALLOW"
             ]
         );

@@ -1,10 +1,15 @@
 //! What handlers take from a request, each refusing with a problem.
 
+pub mod csrf;
+pub mod scope;
+
 mod admin;
 mod caller;
+mod client_address;
 mod contact_id;
-mod idempotency_key;
 mod json;
+mod keyed;
+mod member;
 mod path_id;
 mod prefer;
 mod query;
@@ -13,9 +18,11 @@ mod traceparent;
 
 pub use admin::Admin;
 pub use caller::Caller;
+pub use client_address::ClientAddress;
 pub use contact_id::ContactId;
-pub use idempotency_key::IdempotencyKey;
-pub use json::{Json, RawJson, is_json};
+pub use json::{Json, is_json};
+pub use keyed::{KeyHeader, Keyed, NoBody, Watched};
+pub use member::Member;
 pub use path_id::PathId;
 pub use prefer::PreferWait;
 pub use query::Query;

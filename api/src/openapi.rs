@@ -1,5 +1,6 @@
 //! The API's description, generated from the routes.
 
+mod access;
 mod refusals;
 pub mod schemas;
 
@@ -8,7 +9,7 @@ use std::collections::HashSet;
 use axum::http::Method;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
 };
 
 use crate::{
@@ -16,18 +17,20 @@ use crate::{
     router,
 };
 
-/// Names of the two audiences' keys.
-pub const TENANT_KEY: &str = "tenant_key";
-pub const ADMIN_KEY: &str = "admin_key";
+/// Names of what lets a request in.
+const TENANT_KEY: &str = "tenant_key";
+const ADMIN_KEY: &str = "admin_key";
+const SESSION: &str = "console_session";
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "metachat", license(name = "Apache-2.0")),
     components(schemas(crate::problem::Document, FieldError)),
-    security(("tenant_key" = [])),
     modifiers(&Keys, &Introduction),
     tags(
+        (name = "operator", description = "What belongs to no tenant."),
         (name = "tenants", description = "Owners of everything else."),
+        (name = "access", description = "Keys, people and their log-ins, and who changed what."),
         (name = "documents", description = "The knowledge that answers rest on."),
         (name = "messages", description = "A customer's question in, a sourced and scored answer out."),
         (name = "conversations", description = "Transcripts."),
@@ -45,6 +48,7 @@ pub struct Base;
 /// The description of every route.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = router::routes().into_openapi();
+    access::admit_sessions(&mut document);
     refusals::add(&mut document);
     document
 }
@@ -73,9 +77,16 @@ struct Keys;
 impl Modify for Keys {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
-        for (name, description) in
-            [(TENANT_KEY, "A tenant's key, `mk_live_…`."), (ADMIN_KEY, "The operator's key, `mk_admin_…`.")]
-        {
+        let cookie = ApiKeyValue::with_description(
+            "__Host-metachat_session",
+            "The cookie of a person who logged in at `POST /v1/session`. Without COOKIE_SECURE its name lacks `__Host-`. \
+             Changing requests send the session's `csrf_token` as `X-CSRF-Token`.",
+        );
+        components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        for (name, description) in [
+            (TENANT_KEY, "A tenant's key, `mk_live_…`, with the scope listed; `admin` implies all others."),
+            (ADMIN_KEY, "The operator's key, `mk_admin_…`."),
+        ] {
             let mut scheme = Http::new(HttpAuthScheme::Bearer);
             scheme.description = Some(description.to_owned());
             components.add_security_scheme(name, SecurityScheme::Http(scheme));

@@ -11,6 +11,7 @@ mod store;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use jobs::domain::access::Permission;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -85,6 +86,12 @@ impl Problem {
     /// The thing a path or body names does not exist, or belongs to another tenant.
     pub fn not_found(thing: &str) -> Self {
         Self::new(Kind::NotFound).detail(format!("There is no such {thing}."))
+    }
+
+    /// The credential is good and may not do this; the member `scope` says what it lacks.
+    pub fn scope(lacking: Permission) -> Self {
+        let scope = lacking.as_str();
+        Self::new(Kind::InsufficientScope).detail(format!("This takes the scope `{scope}`.")).with("scope", scope)
     }
 
     /// The plan's limit of something countable is reached.

@@ -1,8 +1,11 @@
 //! An id for every request: the caller's own, or a fresh one.
 
-use std::{fmt, sync::Arc};
+use std::{convert::Infallible, fmt, sync::Arc};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
+};
 
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id taken from a caller.
@@ -26,6 +29,10 @@ impl RequestId {
         given.map_or_else(Self::generate, |text| Self(text.into()))
     }
 
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     pub fn header_value(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).expect("ids are visible ASCII")
     }
@@ -34,6 +41,14 @@ impl RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_else(Self::generate))
     }
 }
 

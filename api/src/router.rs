@@ -20,8 +20,8 @@ use crate::{
     admission, cors, guard, https, limits, observe, openapi,
     problem::{Kind, Problem, render},
     routes::{
-        api_logs, contacts, conversations, dead_jobs, documents, endpoints, erasures, events, exports, messages,
-        probes, search, stripe, tenants, usage,
+        api_keys, api_logs, audit_log, contacts, conversations, dead_jobs, documents, endpoints, erasures, events,
+        exports, messages, operator_keys, probes, search, sessions, stripe, tenants, usage, users,
     },
     slow_body,
     state::AppState,
@@ -35,8 +35,27 @@ const MIN_COMPRESSED: u64 = 1024;
 /// The described routes, each with its largest body.
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::Base::openapi())
-        .routes(routes!(tenants::create))
-        .routes(routes!(tenants::delete))
+        .routes(routes!(tenants::manage::list, tenants::create))
+        .routes(routes!(tenants::manage::read, tenants::manage::update, tenants::manage::delete))
+        .routes(routes!(tenants::manage::create_api_key))
+        .routes(routes!(tenants::manage::invite_user))
+        .routes(routes!(tenants::own::read, tenants::own::update))
+        .routes(routes!(operator_keys::list, operator_keys::create))
+        .routes(routes!(operator_keys::rotate))
+        .routes(routes!(operator_keys::revoke))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::read, api_keys::revoke))
+        .routes(routes!(api_keys::rotation::rotate))
+        .routes(routes!(users::list, users::invite))
+        .routes(routes!(users::read, users::update, users::remove))
+        .routes(routes!(users::invitations::renew))
+        .routes(routes!(users::invitations::accept))
+        .routes(routes!(sessions::read, sessions::log_in::log_in, sessions::log_out))
+        .routes(routes!(sessions::password::change))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(audit_log::list))
+        .routes(routes!(audit_log::list_operators))
         .routes(routes!(messages::submit::submit))
         .routes(routes!(messages::read::read))
         .routes(routes!(messages::stream::stream))

@@ -1,6 +1,8 @@
 //! Handlers, one file per aggregate.
 
+pub mod api_keys;
 pub mod api_logs;
+pub mod audit_log;
 pub mod contacts;
 pub mod conversations;
 pub mod dead_jobs;
@@ -10,10 +12,13 @@ pub mod erasures;
 pub mod events;
 pub mod exports;
 pub mod messages;
+pub mod operator_keys;
 pub mod probes;
 pub mod search;
+pub mod sessions;
 pub mod stripe;
 pub mod tenants;
 pub mod usage;
+pub mod users;
 
 mod source;

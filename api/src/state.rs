@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use jobs::{
-    domain::{egress::EgressPolicy, ids::TenantId, secret::Vault},
+    domain::{egress::EgressPolicy, ids::TenantId, plan::Share, secret::Vault},
     queue::{
         Dispatcher, Lanes, Work,
         signals::{Announcements, Topic},
@@ -21,11 +21,14 @@ use crate::{
     admission::Admission,
     api_log::{self, ApiLog},
     config::Config,
+    cookies::Cookies,
     cors::Origin,
     extract::Traceparent,
     https::HttpsMode,
     keys::Keys,
+    last_used::LastUsed,
     limits::Limits,
+    passwords::Passwords,
     proxies::Proxies,
 };
 
@@ -55,8 +58,11 @@ pub struct Shared {
     pub dispatcher: Dispatcher,
     pub announcements: Announcements,
     pub keys: Keys,
-    /// SHA-256 of the admin key.
-    pub admin_hash: [u8; 32],
+    pub last_used: LastUsed,
+    pub passwords: Passwords,
+    pub cookies: Cookies,
+    /// SHA-256 of the environment's admin key, where there is one.
+    pub admin_hash: Option<[u8; 32]>,
     /// Empty: Stripe's events are refused.
     pub stripe_secrets: Vec<String>,
     /// Seals what the database holds of secrets.
@@ -88,6 +94,7 @@ pub struct Tasks {
     stop: CancellationToken,
     logging: JoinHandle<()>,
     adding_up: JoinHandle<()>,
+    last_used: JoinHandle<()>,
 }
 
 impl AppState {
@@ -103,7 +110,11 @@ impl AppState {
         let (api_log, writer) = api_log::channel(database.clone(), edge.log_buffer);
         let (dispatcher, pushing) = Dispatcher::start(lanes.clone());
         let (announcements, listening) = Announcements::start(&lanes, Topic::Progress);
+        let (last_used, noting) = LastUsed::start(database.clone());
         let state = Self(Arc::new(Shared {
+            last_used,
+            passwords: Passwords::new(),
+            cookies: config.cookies,
             keys: Keys::new(database.clone()),
             database,
             lanes,
@@ -136,7 +147,16 @@ impl AppState {
             let state = state.clone();
             async move { state.admission.watch(&state.database).await }
         });
-        (state, Tasks { dispatcher: pushing, announcements: listening, watching, stop, logging, adding_up })
+        let tasks = Tasks {
+            dispatcher: pushing,
+            announcements: listening,
+            watching,
+            stop,
+            logging,
+            adding_up,
+            last_used: noting,
+        };
+        (state, tasks)
     }
 }
 
@@ -150,6 +170,11 @@ impl Shared {
     pub async fn work(&self, tenant: &Tenant, trace: &Traceparent) -> Result<Work<TenantTx>, StoreError> {
         let share = tenant.plan.share();
         Work::begin(&self.database, &self.dispatcher, Some(tenant.id), share, Some(trace.to_string())).await
+    }
+
+    /// Opens a transaction of the operator's, about a tenant or about none.
+    pub async fn operators_work<S: Scope>(&self, tenant: Option<TenantId>) -> Result<Work<S>, StoreError> {
+        Work::begin(&self.database, &self.dispatcher, tenant, Share::PLATFORM, None).await
     }
 
     /// A place among those who wait; `None` when all are taken.
@@ -175,7 +200,7 @@ impl Tasks {
         self.announcements.abort();
         self.watching.abort();
         self.stop.cancel();
-        let written = async { tokio::join!(self.logging, self.adding_up) };
+        let written = async { tokio::join!(self.logging, self.adding_up, self.last_used) };
         let (pushed, written) =
             tokio::join!(tokio::time::timeout(limit, self.dispatcher), tokio::time::timeout(limit, written));
         if pushed.is_err() {

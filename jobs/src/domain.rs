@@ -1,5 +1,8 @@
 //! Plain data and pure functions: no database, no clock, no environment.
 
+pub mod access;
+pub mod account;
+pub mod audit;
 pub mod confidence;
 pub mod document;
 pub mod egress;

@@ -2,7 +2,7 @@
 //!
 //! Tenant-owned rows are reached through a [`TenantTx`], which cannot be made without a tenant id; row-level
 //! security shows it that tenant's rows only. A [`SystemTx`] sees all tenants and is used by the few named
-//! functions that must: key look-up, the relay, billing.
+//! functions that must: look-up of keys, sessions and invitations, the operator's own, the relay, billing.
 
 mod database;
 mod error;
@@ -10,6 +10,7 @@ mod error;
 pub mod answers;
 pub mod api_keys;
 pub mod api_logs;
+pub mod audit;
 pub mod checks;
 pub mod conversations;
 pub mod dead_jobs;
@@ -22,8 +23,11 @@ pub mod expiry;
 pub mod idempotency;
 pub mod job_counts;
 pub mod jobs;
+pub mod last_used;
 pub mod leadership;
+pub mod login_attempts;
 pub mod messages;
+pub mod operator_keys;
 pub mod partitions;
 pub mod relay;
 pub mod replays;
@@ -31,12 +35,14 @@ pub mod retention;
 pub mod schedules;
 pub mod searches;
 pub mod secrets;
+pub mod sessions;
 pub mod stream;
 pub mod stripe_events;
 pub mod tenants;
 pub mod timeline;
 pub mod transcript;
 pub mod usage;
+pub mod users;
 pub mod webhooks;
 
 pub use database::{Database, DatabaseConfig, Scope, SystemTx, TenantTx, migrate};

@@ -62,6 +62,9 @@ impl StackBuilder {
             ("LANCEDB_URI".to_owned(), folder.path().join("lancedb").display().to_string()),
             ("EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
             ("LEASE_SECONDS".to_owned(), "2".to_owned()),
+            ("COOKIE_SECURE".to_owned(), "false".to_owned()),
+            // Tests come from one address.
+            ("RATE_LIMIT_PER_ADDRESS".to_owned(), "1000000".to_owned()),
             ("LOG_FORMAT".to_owned(), "text".to_owned()),
             ("RUST_LOG".to_owned(), "info,lance=warn,lancedb=warn,genai=off".to_owned()),
             ("NO_COLOR".to_owned(), "1".to_owned()),
@@ -69,17 +72,7 @@ impl StackBuilder {
         env.extend(self.env);
         let api_bind = format!("127.0.0.1:{}", free_port());
         let api_url = format!("http://{api_bind}");
-        let mut stack = Stack {
-            api: None,
-            replicas: Vec::new(),
-            workers: Vec::new(),
-            api_url,
-            api_bind,
-            env,
-            folder,
-            database,
-            started: 0,
-        };
+        let mut stack = Stack { api: None, workers: Vec::new(), api_url, api_bind, env, folder, database, started: 0 };
         stack.start_api().await;
         for _ in 0..self.workers {
             stack.start_worker().await;
@@ -106,7 +99,6 @@ impl WorkerHandle {
 pub struct Stack {
     // Dropped in this order: processes before what they use.
     pub api: Option<Process>,
-    replicas: Vec<Process>,
     pub workers: Vec<WorkerHandle>,
     pub api_url: String,
     api_bind: String,
@@ -139,15 +131,15 @@ impl Stack {
         self.api = Some(Process::start("api", self.folder.path(), command));
     }
 
-    /// Starts a further api and returns where it answers.
-    pub async fn start_replica(&mut self) -> String {
+    /// A further api on the same installation, at an address of its own; ends when dropped.
+    pub async fn replica(&self) -> (Process, String) {
         let bind = format!("127.0.0.1:{}", free_port());
         let mut command = self.command("metachat-api");
         command.arg("serve").env("API_BIND", &bind);
-        self.replicas.push(Process::start(&format!("api-{}", self.replicas.len() + 2), self.folder.path(), command));
+        let process = Process::start("api-replica", self.folder.path(), command);
         let url = format!("http://{bind}");
         ready(&url).await;
-        url
+        (process, url)
     }
 
     /// Sets a variable of the processes that are started from now on.

@@ -1,5 +1,6 @@
 //! All integration tests in one binary: each that links LanceDB costs 400 MB and a long link.
 
+mod access;
 mod architecture;
 mod bad_jobs;
 mod catalogue;
@@ -13,6 +14,7 @@ mod erasure;
 mod export;
 mod fairness;
 mod http;
+mod idempotency;
 mod lanes;
 mod ledger;
 mod model;

@@ -15,10 +15,14 @@ async fn ask(client: &Client, contact: &str, text: &str) -> Message {
     client.final_message(&submitted.message.id, LIMIT).await.expect("a final message")
 }
 
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")
+}
+
 /// The lines of an export; it is whole.
 async fn export(client: &Client, path: &str) -> (String, Vec<Value>) {
     let url = format!("{}{path}", client.base_url());
-    let response = reqwest::Client::new().get(url).bearer_auth(client.key()).send().await.unwrap();
+    let response = http().get(url).bearer_auth(client.key()).send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
     let text = response.text().await.expect("a whole body");
@@ -186,7 +190,7 @@ async fn exports_are_bounded() {
     .execute(stack.database.owner().await)
     .await
     .unwrap();
-    let http = reqwest::Client::new();
+    let http = http();
     let begin = async || {
         http.get(format!("{}/v1/export", client.base_url())).bearer_auth(client.key()).send().await.expect("an answer")
     };

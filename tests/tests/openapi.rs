@@ -127,7 +127,7 @@ async fn every_described_operation_is_served_and_no_other_method() {
     let described: BTreeSet<(String, String)> =
         operations(&served).into_iter().map(|(path, method, _)| (path, method)).collect();
     for path in served["paths"].as_object().expect("paths").keys() {
-        let url = format!("{}{}", stack.api_url, path.replace('{', "").replace('}', ""));
+        let url = format!("{}{}", stack.api_url, path.replace(['{', '}'], ""));
         for method in METHODS {
             let expected = described.contains(&(path.clone(), method.as_str().to_ascii_lowercase()));
             let answer =

@@ -252,8 +252,8 @@ async fn the_purge_deletes_what_has_served_its_time_and_nothing_else() {
     };
     // More keys than one batch holds.
     sqlx::query(
-        "insert into idempotency_keys (tenant_id, key, fingerprint, response, created_at)
-         select $1, n::text, '', '{}', now() - case when n <= 2500 then interval '25 h' else interval '23 h' end
+        "insert into idempotency_keys (id, tenant_id, audience, key, fingerprint, status, response, created_at)
+         select gen_random_uuid(), $1, 'tenant', n::text, '', 202, '{}', now() - case when n <= 2500 then interval '25 h' else interval '23 h' end
          from generate_series(1, 2510) n",
     )
     .bind(tenant.uuid())
@@ -317,9 +317,37 @@ async fn the_purge_deletes_what_has_served_its_time_and_nothing_else() {
         .await
         .unwrap();
     }
+    let user = Uuid::now_v7();
+    sqlx::query("insert into users (id, tenant_id, email, name, role) values ($1, $2, 'a@b', 'n', 'member')")
+        .bind(user)
+        .bind(tenant.uuid())
+        .execute(owner)
+        .await
+        .unwrap();
+    for days in [31, 29] {
+        sqlx::query(
+            "insert into sessions (id, tenant_id, user_id, token_hash, device_hash, expires_at)
+             values (gen_random_uuid(), $1, $2, sha256($3::text::bytea), '', now() - make_interval(days => $3))",
+        )
+        .bind(tenant.uuid())
+        .bind(user)
+        .bind(days)
+        .execute(owner)
+        .await
+        .unwrap();
+    }
+    execute(
+        database,
+        "insert into login_attempts (subject, attempts, last_at, blocked_until)
+         select n::text::bytea, 1, now() - make_interval(hours => n), now() from generate_series(23, 25) n",
+    )
+    .await;
     run_now(database, "purge_expired").await;
     stack.idle(LIMIT).await;
 
+    assert_eq!(database.count("select count(*) from sessions").await, 1);
+    assert_eq!(database.count("select count(*) from login_attempts where last_at > now() - interval '24 h'").await, 1);
+    assert_eq!(database.count("select count(*) from login_attempts").await, 1);
     assert_eq!(database.count("select count(*) from idempotency_keys").await, 10);
     assert_eq!(database.count("select min(key::int)::bigint from idempotency_keys").await, 2501);
     let streams: Vec<Uuid> =

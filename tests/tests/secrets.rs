@@ -54,6 +54,15 @@ async fn submit(client: &Client, callback: &Receiver) {
     client.submit(&submission).await.unwrap();
 }
 
+/// The response that shows an endpoint's secret, by a request that may be repeated.
+async fn created_with_a_key(stack: &Stack, key: &str) -> String {
+    let request = reqwest::Client::new().post(format!("{}/v1/webhook-endpoints", stack.api_url)).bearer_auth(key);
+    let body = json!({ "url": "http://127.0.0.1:1/", "event_types": ["billing.payment_failed"] });
+    let response = request.header("idempotency-key", "the-endpoint").json(&body).send().await.unwrap();
+    assert_eq!(response.status(), 201);
+    response.text().await.unwrap()
+}
+
 /// Every table that holds one of the texts, in any column, in any form that Postgres shows.
 async fn tables_that_hold(stack: &Stack, texts: &[&str]) -> Vec<String> {
     let owner = stack.database.owner().await;
@@ -91,6 +100,7 @@ async fn keys_are_rotated_while_webhooks_are_delivered_and_the_old_one_is_needed
     let endpoint = client.create_endpoint(&receiver.url(), &["message.received"]).await.unwrap();
     receiver.set_secret(&endpoint.secret);
     callback.set_secret(&tenant.callback_secret);
+    let shown_once = created_with_a_key(&stack, &tenant.api_key.key).await;
     // More than two pages of the walk.
     let copied = "insert into webhook_endpoints (id, tenant_id, url, event_types, secret, enabled)
         select gen_random_uuid(), tenant_id, url, event_types, secret, false from webhook_endpoints, generate_series(1, 1200)";
@@ -102,7 +112,11 @@ async fn keys_are_rotated_while_webhooks_are_delivered_and_the_old_one_is_needed
     };
     assert_eq!(
         status,
-        [row(Column::CallbackSecret, "old", 1, "current"), row(Column::EndpointSecret, "old", 1201, "current")]
+        [
+            row(Column::CallbackSecret, "old", 1, "current"),
+            row(Column::EndpointSecret, "old", 2402, "current"),
+            row(Column::SavedResponse, "old", 1, "current")
+        ]
     );
 
     // Both keys everywhere, the new one last, then first.
@@ -122,18 +136,23 @@ async fn keys_are_rotated_while_webhooks_are_delivered_and_the_old_one_is_needed
     let told = String::from_utf8_lossy(&rotation.stderr).into_owned();
     assert_eq!(rotation.status.code(), Some(1), "the copies are left: {told}");
     assert!(told.contains("webhook_endpoints.secret: 1000 looked at, "), "{told}");
-    assert_eq!(told.matches("webhook_endpoints.secret does not open").count(), 1200);
+    assert_eq!(told.matches("webhook_endpoints.secret does not open").count(), 2400);
     let deleted = "delete from webhook_endpoints where not enabled";
-    assert_eq!(sqlx::query(deleted).execute(stack.database.owner().await).await.unwrap().rows_affected(), 1200);
+    assert_eq!(sqlx::query(deleted).execute(stack.database.owner().await).await.unwrap().rows_affected(), 2400);
     let again = metachat(&stack, &both, "rotate");
     assert!(again.status.success(), "{again:?}");
     assert_eq!(
         counts(&again),
-        [row(Column::CallbackSecret, "new", 1, "current"), row(Column::EndpointSecret, "new", 1, "current")]
+        [
+            row(Column::CallbackSecret, "new", 1, "current"),
+            row(Column::EndpointSecret, "new", 2, "current"),
+            row(Column::SavedResponse, "new", 1, "current")
+        ]
     );
     stack.idle(LIMIT).await;
 
     restart(&mut stack, NEW).await;
+    assert_eq!(created_with_a_key(&stack, &tenant.api_key.key).await, shown_once, "the saved response was sealed anew");
     submit(&client, &callback).await;
     stack.idle(LIMIT).await;
     for receiver in [&receiver, &callback] {
@@ -150,10 +169,12 @@ async fn no_table_holds_a_secret_and_the_api_shows_one_once() {
     let (tenant, client) = stack.tenant("Fellmark").await;
     let (receiver, callback) = (Receiver::start().await.unwrap(), Receiver::start().await.unwrap());
     let endpoint = client.create_endpoint(&receiver.url(), &[]).await.unwrap();
+    let shown: Value = serde_json::from_str(&created_with_a_key(&stack, &tenant.api_key.key).await).unwrap();
     submit(&client, &callback).await;
     receiver.wait_for(1, LIMIT).await.unwrap();
     stack.idle(LIMIT).await;
-    let secrets = [&tenant.callback_secret, &endpoint.secret, &tenant.api_key.key];
+    let shown = shown["secret"].as_str().unwrap();
+    let secrets = [tenant.callback_secret.as_str(), &endpoint.secret, &tenant.api_key.key, shown];
     let texts: Vec<&str> = secrets.iter().map(|secret| secret.rsplit('_').next().unwrap()).collect();
     assert_eq!(tables_that_hold(&stack, &texts).await, Vec::<String>::new());
     // The search finds what is there.

@@ -9,9 +9,9 @@ use utoipa::openapi::{
     example::{Example, ExampleBuilder},
     path::{Operation, ParameterIn},
     schema::{ObjectBuilder, SchemaType, Type},
-    security::SecurityRequirement,
 };
 
+use super::{ADMIN_KEY, access};
 use crate::{problem::Kind, routes::probes};
 
 const DOCUMENT: &str = "application/problem+json";
@@ -22,24 +22,28 @@ pub fn add(document: &mut OpenApi) {
     define(document);
     for (path, item) in &mut document.paths.paths {
         let probe = probes::PATHS.contains(&path.as_str());
-        let post = [&mut item.post];
-        let others = [&mut item.get, &mut item.delete, &mut item.put, &mut item.patch];
-        for operation in post.into_iter().flatten() {
-            describe(operation, of(operation, probe, true));
+        let changing = [&mut item.delete, &mut item.put, &mut item.patch];
+        for operation in item.get.iter_mut() {
+            describe(operation, of(operation, probe, Method::Get));
         }
-        for operation in others.into_iter().flatten() {
-            describe(operation, of(operation, probe, false));
+        for operation in item.post.iter_mut() {
+            describe(operation, of(operation, probe, Method::Post));
+        }
+        for operation in changing.into_iter().flatten() {
+            describe(operation, of(operation, probe, Method::Other));
         }
     }
 }
 
 fn describe(operation: &mut Operation, kinds: Vec<Kind>) {
     let limited = kinds.contains(&Kind::RateLimited);
+    let once = kinds.contains(&Kind::IdempotencyInFlight);
     let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
     for kind in kinds {
         by_status.entry(kind.status().as_u16()).or_default().push(kind);
     }
     let responses = &mut operation.responses.responses;
+    let conflicts = responses.contains_key("409");
     for (status, kinds) in &by_status {
         responses.entry(status.to_string()).or_insert_with(|| RefOr::T(refusal(kinds)));
     }
@@ -47,12 +51,19 @@ fn describe(operation: &mut Operation, kinds: Vec<Kind>) {
         let RefOr::T(response) = response else { continue };
         let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();
         if let Some(RefOr::T(content)) = response.content.get_mut(DOCUMENT) {
-            let known = by_status.get(&status.as_u16()).cloned().unwrap_or_default();
+            let mut known = by_status.get(&status.as_u16()).cloned().unwrap_or_default();
+            if once && conflicts && status == StatusCode::CONFLICT {
+                response.description.push_str(" Or the first request with this Idempotency-Key has not finished.");
+                known.clear();
+            }
             exemplify(content, if known.is_empty() { of_status(status) } else { known });
         }
         if limited && (status.is_success() || status == StatusCode::TOO_MANY_REQUESTS) {
             refer(response, "RateLimit-Policy");
             refer(response, "RateLimit");
+        }
+        if once && status.is_success() {
+            refer(response, "Idempotency-Replayed");
         }
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
             refer(response, "Retry-After");
@@ -60,30 +71,40 @@ fn describe(operation: &mut Operation, kinds: Vec<Kind>) {
     }
 }
 
-/// Whether nobody has to prove who they are: an empty requirement says so.
+/// As far as refusals depend on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Get,
+    Post,
+    Other,
+}
+
+/// Whether nobody has to prove who they are.
 pub fn is_open(operation: &Operation) -> bool {
-    operation.security.as_ref().is_some_and(|keys| keys.iter().all(|key| *key == SecurityRequirement::default()))
+    access::asked(operation).is_empty()
 }
 
-fn is_the_operators(operation: &Operation) -> bool {
-    let admin = SecurityRequirement::new(super::ADMIN_KEY, [] as [&str; 0]);
-    operation.security.as_ref().is_some_and(|keys| keys.contains(&admin))
-}
-
-fn of(operation: &Operation, probe: bool, post: bool) -> Vec<Kind> {
+fn of(operation: &Operation, probe: bool, method: Method) -> Vec<Kind> {
     if probe {
         return vec![Kind::Internal];
     }
     let mut kinds = vec![Kind::Internal, Kind::Unavailable, Kind::Timeout, Kind::RateLimited, Kind::HttpsRequired];
-    let open = is_open(operation);
+    let asked = access::asked(operation);
+    let open = asked.is_empty();
     if !open {
         kinds.push(Kind::Unauthorized);
-        if post {
+        if method == Method::Post {
             kinds.push(Kind::Overloaded);
         }
-        if !is_the_operators(operation) {
+        if asked.iter().all(|(scheme, _)| scheme != ADMIN_KEY) {
             kinds.extend([Kind::TenantDisabled, Kind::PlanLimit]);
+            if method != Method::Get {
+                kinds.push(Kind::Csrf);
+            }
         }
+    }
+    if asked.iter().any(|(_, scopes)| !scopes.is_empty()) {
+        kinds.push(Kind::InsufficientScope);
     }
     if operation.request_body.is_some() {
         kinds.extend([Kind::MalformedJson, Kind::PayloadTooLarge, Kind::SlowBody]);
@@ -93,6 +114,9 @@ fn of(operation: &Operation, probe: bool, post: bool) -> Vec<Kind> {
     }
     for parameter in operation.parameters.iter().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
+        if parameter.name == "Idempotency-Key" {
+            kinds.extend([Kind::IdempotencyInFlight, Kind::IdempotencyMismatch]);
+        }
         kinds.push(match parameter.parameter_in {
             ParameterIn::Path => Kind::NotFound,
             // An open route has a signature for a header, which is refused in its own way.
@@ -157,7 +181,7 @@ fn example(kind: Kind) -> Example {
 }
 
 /// Headers that answers refer to.
-const HEADERS: [(&str, &str, &str); 3] = [
+const HEADERS: [(&str, &str, &str); 4] = [
     (
         "RateLimit-Policy",
         "The limits that apply: `q` requests in `w` seconds.",
@@ -168,6 +192,7 @@ const HEADERS: [(&str, &str, &str); 3] = [
         "Where each stands: `r` requests left, full again after `t` seconds.",
         "\"tenant\";r=118;t=1, \"key\";r=94;t=2",
     ),
+    ("Idempotency-Replayed", "`true`: this is the first response again, and nothing was changed.", "true"),
     ("Retry-After", "Seconds until the same request may pass.", "1"),
 ];
 

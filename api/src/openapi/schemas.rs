@@ -1,6 +1,11 @@
 //! Schemas of the domain's types, which know nothing of HTTP.
 
-use jobs::domain::{event::EventType, message::Status};
+use jobs::domain::{
+    access::{Permission, Role},
+    audit::Action,
+    event::EventType,
+    message::Status,
+};
 use serde_json::json;
 use utoipa::openapi::{
     ArrayBuilder, Object, ObjectBuilder, Schema,
@@ -25,6 +30,18 @@ pub fn event_type() -> Object {
 
 pub fn event_types() -> Schema {
     ArrayBuilder::new().items(event_type()).build().into()
+}
+
+pub fn scopes() -> Schema {
+    ArrayBuilder::new().items(names(Permission::ALL.map(Permission::as_str))).examples([json!(["read"])]).build().into()
+}
+
+pub fn role() -> Object {
+    names(Role::ALL.map(Role::as_str))
+}
+
+pub fn audit_action() -> Object {
+    names(Action::ALL.iter().map(|action| action.as_str()))
 }
 
 pub fn plan() -> Object {

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use chrono::{DateTime, Utc};
+
 use super::{FieldError, Problem};
 
 #[derive(Debug, Default)]
@@ -25,6 +27,21 @@ impl Fields {
             self.refuse(field, format!("has {chars} characters; {least} to {most} are allowed"));
         } else if text.contains('\0') {
             self.refuse(field, "contains a NUL character");
+        }
+    }
+
+    /// Refuses a name that is empty, blank or longer than `most` characters.
+    pub fn name(&mut self, field: &str, name: &str, most: usize) {
+        self.text(field, name, 1..=most);
+        if name.trim().is_empty() && !name.is_empty() {
+            self.refuse(field, "is blank");
+        }
+    }
+
+    /// Refuses a time that is past.
+    pub fn future(&mut self, field: &str, at: Option<DateTime<Utc>>) {
+        if at.is_some_and(|at| at <= Utc::now()) {
+            self.refuse(field, "is past");
         }
     }
 

@@ -42,14 +42,22 @@ kinds! {
     MalformedRequest = BAD_REQUEST, "malformed-request", "The request cannot be read";
     /// The signature of a webhook to metachat is missing, old or wrong.
     BadSignature = BAD_REQUEST, "bad-signature", "The signature does not match";
-    /// No key, an unknown or revoked one, or one of another audience.
+    /// No key or session, one that is unknown or has ended, or one of another audience.
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is required";
+    /// The email or the password is wrong, or the account cannot log in.
+    BadCredentials = UNAUTHORIZED, "bad-credentials", "The email or the password is wrong";
     /// The plan's limit is reached; `meter`, `limit` and `current` say which.
     PlanLimit = PAYMENT_REQUIRED, "plan-limit", "The plan's limit is reached";
     /// The request came without HTTPS, which the operator asks for.
     HttpsRequired = FORBIDDEN, "https-required", "HTTPS is required";
     /// The tenant is switched off, or is being erased.
     TenantDisabled = FORBIDDEN, "tenant-disabled", "The tenant is disabled";
+    /// The key or the role does not allow this; `scope` says what it lacks.
+    InsufficientScope = FORBIDDEN, "insufficient-scope", "The credential may not do this";
+    /// Only an owner, logged in, decides about owners.
+    OwnerRequired = FORBIDDEN, "owner-required", "Only an owner decides about owners";
+    /// A session's request without its CSRF token, or from a page of another origin.
+    Csrf = FORBIDDEN, "csrf", "The request is not known to be meant";
     /// No such thing, or it belongs to another tenant.
     NotFound = NOT_FOUND, "not-found", "Not found";
     /// The path does not take this method; `Allow` lists those it takes.
@@ -62,6 +70,12 @@ kinds! {
     AlreadyQueued = CONFLICT, "already-queued", "The same work is queued already";
     /// The message has ended and cannot be changed any more.
     AlreadyEnded = CONFLICT, "already-ended", "The message has ended already";
+    /// The key was revoked, has expired or was rotated already.
+    KeyEnded = CONFLICT, "key-ended", "The key has ended";
+    /// The tenant has a user with this email.
+    EmailTaken = CONFLICT, "email-taken", "There is a user with this email";
+    /// The team would be left without an owner who can log in.
+    LastOwner = CONFLICT, "last-owner", "An owner must remain";
     /// A fixed number of such things per tenant is reached; `limit` says which.
     LimitReached = CONFLICT, "limit-reached", "There are too many of these";
     /// The body is larger than the route takes.
@@ -74,6 +88,8 @@ kinds! {
     IdempotencyMismatch = UNPROCESSABLE_ENTITY, "idempotency-mismatch", "The key was used with another request";
     /// Too many requests a minute; `violated-policies` names the limits, `Retry-After` says when to come back.
     RateLimited = TOO_MANY_REQUESTS, "rate-limited", "Too many requests";
+    /// Too many attempts to log in failed; `Retry-After` says when the next is heard.
+    TooManyAttempts = TOO_MANY_REQUESTS, "too-many-attempts", "Too many attempts";
     /// A fault of metachat; the request's id helps to find it.
     Internal = INTERNAL_SERVER_ERROR, "internal", "Something went wrong";
     /// Something the request needs is away or busy; `Retry-After` says when to come back.

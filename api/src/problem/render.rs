@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::Request,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -57,7 +57,7 @@ fn document(problem: Problem, id: &RequestId, response: Response) -> Response {
         }
     }
     rendered.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
-    if kind == Kind::Unauthorized {
+    if status == StatusCode::UNAUTHORIZED {
         let scheme = HeaderValue::from_static("Bearer realm=\"metachat\"");
         rendered.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
     }

@@ -16,6 +16,7 @@ impl From<StoreError> for Problem {
                 "dead_job_replays_one_running" => Self::new(Kind::LimitReached)
                     .detail("A replay is running: wait until it has finished, or cancel it.")
                     .with("limit", 1),
+                "users_email_unique" => Self::new(Kind::EmailTaken),
                 // Erased between the look-up and the write.
                 "messages_conversation_fk" | "message_stream_conversation_fk" => Self::not_found("conversation"),
                 _ => Self::new(Kind::Internal).cause(error),

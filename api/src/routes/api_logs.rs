@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    extract::{Caller, Query},
+    extract::{Caller, Query, scope},
     page::{List, Page},
     problem::Problem,
     state::AppState,
@@ -69,11 +69,12 @@ pub struct Parameters {
 /// cannot keep up with, requests are left out.
 #[utoipa::path(
     get, path = "/v1/api-logs", tag = "logs", operation_id = "list_api_logs",
+    security(("tenant_key" = ["admin"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<LoggedRequest>))
 )]
 pub async fn list(
-    caller: Caller,
+    caller: Caller<scope::Admin>,
     State(state): State<AppState>,
     Query(Parameters { limit, cursor }): Query<Parameters>,
 ) -> Result<Json<List<LoggedRequest>>, Problem> {

@@ -8,7 +8,7 @@ use jobs::{
 };
 
 use crate::{
-    extract::{Caller, ContactId, Traceparent},
+    extract::{Caller, ContactId, Traceparent, scope},
     problem::{Document, Problem},
     request_id::RequestId,
     routes::{
@@ -21,11 +21,12 @@ use crate::{
 /// Erases a contact: the conversations it has had until now, with all that hangs on them. What it writes afterwards is new.
 #[utoipa::path(
     delete, path = "/v1/contacts/{contact_id}", tag = "data", operation_id = "delete_contact",
+    security(("tenant_key" = ["admin"])),
     params(("contact_id" = String, Path, description = "Percent-encoded.", example = "customer-4711")),
     responses((status = 202, description = "Being erased.", body = Erasing))
 )]
 pub async fn delete(
-    caller: Caller,
+    caller: Caller<scope::Admin>,
     State(state): State<AppState>,
     trace: Traceparent,
     Extension(request): Extension<RequestId>,
@@ -46,6 +47,7 @@ pub async fn delete(
 /// of type `end`, and without it the export is not whole.
 #[utoipa::path(
     get, path = "/v1/contacts/{contact_id}/export", tag = "data", operation_id = "export_contact",
+    security(("tenant_key" = ["admin"])),
     params(("contact_id" = String, Path, description = "Percent-encoded.", example = "customer-4711")),
     responses(
         (status = 200, description = "The lines, as they are read.", content_type = exports::NDJSON, body = String),
@@ -54,7 +56,7 @@ pub async fn delete(
     )
 )]
 pub async fn export(
-    caller: Caller,
+    caller: Caller<scope::Admin>,
     State(state): State<AppState>,
     ContactId(contact): ContactId,
 ) -> Result<Response, Problem> {

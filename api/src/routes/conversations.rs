@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    extract::{Caller, PathId, Query},
+    extract::{Caller, PathId, Query, scope::Read},
     openapi::schemas,
     page::{List, Page},
     problem::Problem,
@@ -94,11 +94,12 @@ impl ConversationStatus {
 /// Lists conversations by their last change, newest first.
 #[utoipa::path(
     get, path = "/v1/conversations", tag = "conversations", operation_id = "list_conversations",
+    security(("tenant_key" = ["read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<Conversation>))
 )]
 pub async fn list(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     Query(Parameters { limit, cursor, status }): Query<Parameters>,
 ) -> Result<Json<List<Conversation>>, Problem> {
@@ -113,11 +114,12 @@ pub async fn list(
 /// Reads a conversation.
 #[utoipa::path(
     get, path = "/v1/conversations/{id}", tag = "conversations", operation_id = "read_conversation",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "conv_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The conversation.", body = Conversation))
 )]
 pub async fn read(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<ConversationId>,
 ) -> Result<Json<Conversation>, Problem> {
@@ -180,11 +182,12 @@ pub struct TranscriptParameters {
 /// Reads a conversation's transcript, oldest line first.
 #[utoipa::path(
     get, path = "/v1/conversations/{id}/messages", tag = "conversations", operation_id = "read_transcript",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "conv_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), TranscriptParameters),
     responses((status = 200, description = "A page.", body = List<Line>))
 )]
 pub async fn messages(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<ConversationId>,
     Query(TranscriptParameters { limit, cursor }): Query<TranscriptParameters>,

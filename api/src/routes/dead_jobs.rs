@@ -17,7 +17,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use self::filter::Selection;
 use crate::{
-    extract::{Caller, Json, PathId, Query},
+    extract::{
+        Caller, Json, KeyHeader, Keyed, NoBody, PathId, Query, Traceparent,
+        scope::{JobsWrite, Read},
+    },
+    once::Answer,
     page::{List, Page},
     problem::{Document, Fields, Kind, Problem},
     state::AppState,
@@ -87,11 +91,12 @@ pub struct Parameters {
 /// Lists the tenant's dead jobs, the latest death first.
 #[utoipa::path(
     get, path = "/v1/jobs/dead", tag = "jobs", operation_id = "list_dead_jobs",
+    security(("tenant_key" = ["read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<DeadJob>))
 )]
 pub async fn list(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     Query(parameters): Query<Parameters>,
 ) -> Result<Body<List<DeadJob>>, Problem> {
@@ -110,11 +115,12 @@ pub async fn list(
 /// Reads a dead job.
 #[utoipa::path(
     get, path = "/v1/jobs/dead/{id}", tag = "jobs", operation_id = "read_dead_job",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "job_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The job.", body = DeadJob))
 )]
 pub async fn read(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<JobId>,
 ) -> Result<Body<DeadJob>, Problem> {
@@ -141,7 +147,8 @@ pub struct Replayed {
 /// ended and stays failed: its jobs run, find that, and change nothing. Submit the question again instead.
 #[utoipa::path(
     post, path = "/v1/jobs/dead/{id}/replay", tag = "jobs", operation_id = "replay_dead_job",
-    params(("id" = String, Path, example = "job_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    security(("tenant_key" = ["jobs:write"])),
+    params(("id" = String, Path, example = "job_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), KeyHeader),
     responses(
         (status = 202, description = "Queued.", body = Replayed),
         (status = 409, description = "The same work is queued under another job already.", body = Document,
@@ -149,28 +156,33 @@ pub struct Replayed {
     )
 )]
 pub async fn replay(
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     State(state): State<AppState>,
+    trace: Traceparent,
     PathId(id): PathId<JobId>,
-) -> Result<(StatusCode, Body<Replayed>), Problem> {
-    let mut tx = state.read(caller.id).await?;
-    let kind = match replay_dead_jobs::single(&mut tx, id).await? {
-        Single::Queued(kind) => kind,
-        Single::AlreadyQueued => return Err(Problem::new(Kind::AlreadyQueued)),
-        Single::Missing => return Err(Problem::not_found("dead job")),
-    };
-    tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Body(Replayed { id, kind, status: "queued" })))
+    Keyed { once, .. }: Keyed<NoBody>,
+) -> Result<Answer, Problem> {
+    let work = state.work(&caller, &trace).await?;
+    once.run(&state.vault, work, async |work| {
+        let kind = match replay_dead_jobs::single(work.tx(), id).await? {
+            Single::Queued(kind) => kind,
+            Single::AlreadyQueued => return Err(Problem::new(Kind::AlreadyQueued)),
+            Single::Missing => return Err(Problem::not_found("dead job")),
+        };
+        Answer::new(StatusCode::ACCEPTED, &Replayed { id, kind, status: "queued" })
+    })
+    .await
 }
 
 /// Deletes a dead job for good: it cannot be replayed any more.
 #[utoipa::path(
     delete, path = "/v1/jobs/dead/{id}", tag = "jobs", operation_id = "discard_dead_job",
+    security(("tenant_key" = ["jobs:write"])),
     params(("id" = String, Path, example = "job_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 204, description = "Deleted."))
 )]
 pub async fn discard(
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     State(state): State<AppState>,
     PathId(id): PathId<JobId>,
 ) -> Result<StatusCode, Problem> {
@@ -195,11 +207,12 @@ pub struct Discarded {
 /// Deletes the dead jobs of a filter for good, the earliest deaths first.
 #[utoipa::path(
     post, path = "/v1/jobs/dead/discard", tag = "jobs", operation_id = "discard_dead_jobs",
+    security(("tenant_key" = ["jobs:write"])),
     request_body = Selection,
     responses((status = 200, description = "How many were deleted.", body = Discarded))
 )]
 pub async fn discard_matching(
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     State(state): State<AppState>,
     Json(selection): Json<Selection>,
 ) -> Result<Body<Discarded>, Problem> {

@@ -22,7 +22,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    extract::{Caller, PathId, Query, Traceparent},
+    extract::{
+        Caller, PathId, Query, Traceparent,
+        scope::{DocumentsWrite, Read},
+    },
     page::{List, Page},
     problem::Problem,
     request_id::RequestId,
@@ -87,11 +90,12 @@ pub struct Accepted {
 /// Reads a document's state.
 #[utoipa::path(
     get, path = "/v1/documents/{id}", tag = "documents", operation_id = "read_document",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "doc_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The document.", body = Document))
 )]
 pub async fn read(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<DocumentId>,
 ) -> Result<Json<Document>, Problem> {
@@ -116,11 +120,12 @@ pub struct Parameters {
 /// Lists documents, newest first.
 #[utoipa::path(
     get, path = "/v1/documents", tag = "documents", operation_id = "list_documents",
+    security(("tenant_key" = ["read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<Document>))
 )]
 pub async fn list(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     Query(Parameters { limit, cursor, status }): Query<Parameters>,
 ) -> Result<Json<List<Document>>, Problem> {
@@ -134,11 +139,12 @@ pub async fn list(
 /// Erases a document: no search finds it from now on; its vectors, its original and its events follow in the background.
 #[utoipa::path(
     delete, path = "/v1/documents/{id}", tag = "documents", operation_id = "delete_document",
+    security(("tenant_key" = ["documents:write"])),
     params(("id" = String, Path, example = "doc_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 202, description = "Being erased.", body = Erasing))
 )]
 pub async fn delete(
-    caller: Caller,
+    caller: Caller<DocumentsWrite>,
     State(state): State<AppState>,
     trace: Traceparent,
     Extension(request): Extension<RequestId>,

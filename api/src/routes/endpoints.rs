@@ -15,7 +15,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     credentials,
-    extract::{Caller, Json, PathId, Query},
+    extract::{
+        Caller, Json, KeyHeader, Keyed, PathId, Query, Traceparent,
+        scope::{Read, WebhooksWrite},
+    },
+    once::Answer,
     openapi::schemas,
     page::{List, Page},
     problem::{Document, Fields, Kind, Problem},
@@ -82,6 +86,8 @@ impl From<endpoints::Endpoint> for Endpoint {
 /// Adds a webhook endpoint.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints", tag = "events", operation_id = "create_webhook_endpoint",
+    security(("tenant_key" = ["webhooks:write"])),
+    params(KeyHeader),
     request_body = Request,
     responses(
         (status = 201, description = "The endpoint and its secret.", body = Created),
@@ -90,10 +96,11 @@ impl From<endpoints::Endpoint> for Endpoint {
     )
 )]
 pub async fn create(
-    caller: Caller,
+    caller: Caller<WebhooksWrite>,
     State(state): State<AppState>,
-    Json(request): Json<Request>,
-) -> Result<(StatusCode, Body<Created>), Problem> {
+    trace: Traceparent,
+    Keyed { once, body: Json(request) }: Keyed<Json<Request>>,
+) -> Result<Answer, Problem> {
     let mut fields = Fields::default();
     fields.text("url", &request.url, 1..=MAX_URL);
     fields.keep("url", state.egress.check_url(&request.url));
@@ -106,15 +113,18 @@ pub async fn create(
         }
     }
     fields.finish()?;
-    let (id, secret) = (EndpointId::generate(), credentials::signing_secret());
-    let new = NewEndpoint { id, url: &request.url, event_types: &event_types, secret: &secret };
-    let mut tx = state.read(caller.id).await?;
-    if !endpoints::insert(&mut tx, &state.vault, &new, MAX_ENDPOINTS).await? {
-        return Err(Problem::new(Kind::LimitReached).with("limit", MAX_ENDPOINTS));
-    }
-    let stored = endpoints::find(&mut tx, id).await?.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(Created { endpoint: stored.into(), secret: secret.expose_secret().to_owned() })))
+    let work = state.work(&caller, &trace).await?;
+    once.run(&state.vault, work, async |work| {
+        let (id, secret) = (EndpointId::generate(), credentials::signing_secret());
+        let new = NewEndpoint { id, url: &request.url, event_types: &event_types, secret: &secret };
+        if !endpoints::insert(work.tx(), &state.vault, &new, MAX_ENDPOINTS).await? {
+            return Err(Problem::new(Kind::LimitReached).with("limit", MAX_ENDPOINTS));
+        }
+        let stored = endpoints::find(work.tx(), id).await?.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
+        let created = Created { endpoint: stored.into(), secret: secret.expose_secret().to_owned() };
+        Answer::secret(StatusCode::CREATED, &created)
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -129,11 +139,12 @@ pub struct Parameters {
 /// Lists webhook endpoints, newest first, without their secrets.
 #[utoipa::path(
     get, path = "/v1/webhook-endpoints", tag = "events", operation_id = "list_webhook_endpoints",
+    security(("tenant_key" = ["read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<Endpoint>))
 )]
 pub async fn list(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     Query(Parameters { limit, cursor }): Query<Parameters>,
 ) -> Result<Body<List<Endpoint>>, Problem> {
@@ -147,11 +158,12 @@ pub async fn list(
 /// Reads a webhook endpoint, without its secret.
 #[utoipa::path(
     get, path = "/v1/webhook-endpoints/{id}", tag = "events", operation_id = "read_webhook_endpoint",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "whe_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The endpoint.", body = Endpoint))
 )]
 pub async fn read(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<EndpointId>,
 ) -> Result<Body<Endpoint>, Problem> {
@@ -164,11 +176,12 @@ pub async fn read(
 /// Removes a webhook endpoint; deliveries that wait for it are dropped.
 #[utoipa::path(
     delete, path = "/v1/webhook-endpoints/{id}", tag = "events", operation_id = "delete_webhook_endpoint",
+    security(("tenant_key" = ["webhooks:write"])),
     params(("id" = String, Path, example = "whe_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 204, description = "Removed."))
 )]
 pub async fn delete(
-    caller: Caller,
+    caller: Caller<WebhooksWrite>,
     State(state): State<AppState>,
     PathId(id): PathId<EndpointId>,
 ) -> Result<StatusCode, Problem> {

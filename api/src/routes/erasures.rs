@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    extract::{Admin, Caller, PathId},
+    extract::{Admin, Caller, PathId, scope},
     problem::Problem,
     state::AppState,
 };
@@ -91,18 +91,18 @@ impl From<Receipt> for Erasure {
 /// Reads the receipt of an erasure: a tenant its own, the operator every one, so too that of a tenant that is gone.
 #[utoipa::path(
     get, path = "/v1/erasures/{id}", tag = "data", operation_id = "read_erasure",
-    security(("tenant_key" = []), ("admin_key" = [])),
+    security(("tenant_key" = ["read"]), ("admin_key" = [])),
     params(("id" = String, Path, example = "era_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The receipt, or what there is of it.", body = Erasure))
 )]
 pub async fn read(
     operator: Result<Admin, Problem>,
-    caller: Result<Caller, Problem>,
+    caller: Result<Caller<scope::Read>, Problem>,
     State(state): State<AppState>,
     PathId(id): PathId<ErasureId>,
 ) -> Result<Json<Erasure>, Problem> {
     let found = match operator {
-        Ok(Admin) => {
+        Ok(_) => {
             let mut tx = SystemTx::begin(&state.database, None).await?;
             let found = erasures::find(tx.connection(), id).await?;
             tx.commit().await?;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    extract::{Caller, Query},
+    extract::{Caller, Query, scope::Read},
     openapi::schemas,
     page::{List, Page},
     problem::Problem,
@@ -56,11 +56,12 @@ pub struct Parameters {
 /// Lists events, newest first.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events", operation_id = "list_events",
+    security(("tenant_key" = ["read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<Event>))
 )]
 pub async fn list(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     Query(Parameters { limit, cursor, r#type }): Query<Parameters>,
 ) -> Result<Json<List<Event>>, Problem> {
@@ -93,9 +94,10 @@ pub struct Catalogue {
 /// Lists the types of events that the product emits.
 #[utoipa::path(
     get, path = "/v1/event-types", tag = "events", operation_id = "list_event_types",
+    security(("tenant_key" = ["read"])),
     responses((status = 200, description = "The catalogue.", body = Catalogue))
 )]
-pub async fn types(_: Caller) -> Json<Catalogue> {
+pub async fn types(_: Caller<Read>) -> Json<Catalogue> {
     let catalogued = EventType::ALL.iter().map(|kind| Catalogued {
         event_type: kind.as_str(),
         description: kind.description().trim(),

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
 use crate::{
-    extract::{Caller, Query},
+    extract::{Caller, Query, scope},
     problem::{Document, Problem},
     state::AppState,
 };
@@ -55,6 +55,7 @@ pub struct Parameters {
 /// secret is among it. The last line is of type `end`, and without it the export is not whole.
 #[utoipa::path(
     get, path = "/v1/export", tag = "data", operation_id = "export_tenant",
+    security(("tenant_key" = ["admin"])),
     params(Parameters),
     responses(
         (status = 200, description = "The lines, as they are read.", content_type = NDJSON, body = String),
@@ -63,7 +64,7 @@ pub struct Parameters {
     )
 )]
 pub async fn export(
-    caller: Caller,
+    caller: Caller<scope::Admin>,
     State(state): State<AppState>,
     Query(Parameters { originals }): Query<Parameters>,
 ) -> Result<Response, Problem> {

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use super::source::Source;
 use crate::{
-    extract::{Caller, Json, Traceparent},
+    extract::{Caller, Json, Traceparent, scope::Read},
     problem::{Fields, Problem},
     state::AppState,
     waiting::Waiter,
@@ -60,11 +60,12 @@ pub struct Results {
 /// Finds the passages that answer a question best.
 #[utoipa::path(
     post, path = "/v1/search", tag = "search", operation_id = "search",
+    security(("tenant_key" = ["read"])),
     request_body = Request,
     responses((status = 200, description = "The passages.", body = Results))
 )]
 pub async fn search(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     trace: Traceparent,
     Json(request): Json<Request>,

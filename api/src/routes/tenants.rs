@@ -1,38 +1,35 @@
-//! Tenants, made by the operator.
+//! Tenants, made and managed by the operator.
 
-use axum::{Extension, Json as Body, extract::State, http::StatusCode};
+pub mod manage;
+pub mod own;
+
+mod check;
+
+use axum::{extract::State, http::StatusCode};
 use jobs::{
     domain::{
-        erasure::{Requester, Subject},
+        audit::Action,
         ids::{ApiKeyId, TenantId},
-        plan::{LimitOverrides, Plan, Share},
+        plan::{LimitOverrides, Plan},
         settings::Settings,
     },
-    kinds::erase,
-    queue::Work,
-    store::{Scope, SystemTx, api_keys, erasures, tenants},
+    store::{Scope, SystemTx, audit, tenants},
 };
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::api_keys;
 use crate::{
     credentials,
-    extract::{Admin, Json, PathId, Traceparent},
+    extract::{Admin, Json, KeyHeader, Keyed},
+    once::Answer,
     openapi::schemas,
     problem::{Fields, Problem},
     request_id::RequestId,
-    routes::erasures::Erasing,
     state::AppState,
 };
-
-/// Longest of the settings' texts, in characters: a name, a tone, an instruction to the model.
-const MAX_NAME: usize = 200;
-const MAX_PROMPT: usize = 20_000;
-/// Most words a tenant may add to those that make a question high-stakes.
-const MAX_HIGH_STAKES: usize = 500;
-/// Most tokens of a completion.
-const MAX_TOKENS: u32 = 128_000;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -76,100 +73,48 @@ pub struct Key {
     key: String,
 }
 
-/// Creates a tenant with its first key.
+/// Creates a tenant with its first key, which has the scope `admin`.
 #[utoipa::path(
     post, path = "/v1/tenants", tag = "tenants", operation_id = "create_tenant",
     security(("admin_key" = [])),
+    params(KeyHeader),
     request_body = NewTenant,
     responses((status = 201, description = "The tenant, its key and its signing secret.", body = Created))
 )]
 pub async fn create(
-    _: Admin,
+    admin: Admin,
     State(state): State<AppState>,
-    Json(request): Json<NewTenant>,
-) -> Result<(StatusCode, Body<Created>), Problem> {
-    check(&request)?;
-    let NewTenant { name, plan, limits, settings } = request;
-    let (key, callback_secret) = (credentials::tenant_key(), credentials::signing_secret());
-    let tenant = tenants::NewTenant { id: TenantId::generate(), name, plan, limits, settings, callback_secret };
-    let api_key = api_keys::NewApiKey {
-        id: ApiKeyId::generate(),
-        tenant: tenant.id,
-        name: "default",
-        hash: credentials::hash(&key),
-        last_four: &key[key.len() - 4..],
-    };
-    let mut tx = SystemTx::begin(&state.database, None).await?;
-    tenants::insert(&mut tx, &state.vault, &tenant).await?;
-    api_keys::insert(&mut tx, &api_key).await?;
-    tx.commit().await?;
-    let created = Created {
-        id: tenant.id,
-        api_key: Key { id: api_key.id, key },
-        name: tenant.name,
-        plan,
-        callback_secret: tenant.callback_secret.expose_secret().to_owned(),
-    };
-    Ok((StatusCode::CREATED, Body(created)))
-}
-
-/// Erases a tenant with all that it owns. Its keys open nothing from now on; the receipt stays.
-#[utoipa::path(
-    delete, path = "/v1/tenants/{id}", tag = "tenants", operation_id = "delete_tenant",
-    security(("admin_key" = [])),
-    params(("id" = String, Path, example = "tnt_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
-    responses((status = 202, description = "Being erased.", body = Erasing))
-)]
-pub async fn delete(
-    _: Admin,
-    State(state): State<AppState>,
-    trace: Traceparent,
-    Extension(request): Extension<RequestId>,
-    PathId(id): PathId<TenantId>,
-) -> Result<(StatusCode, Body<Erasing>), Problem> {
-    let (database, dispatcher, trace) = (&state.database, &state.dispatcher, Some(trace.to_string()));
-    let mut work = Work::<SystemTx>::begin(database, dispatcher, None, Share::PLATFORM, trace).await?;
-    if !erasures::tenant::close(work.tx(), id).await? {
-        return Err(Problem::not_found("tenant"));
-    }
-    let subject = Subject::Tenant(id);
-    let erasure = erase::request(&mut work, id, &subject, Requester::Operator, &request.to_string()).await?;
-    work.commit().await?;
-    state.keys.forget();
-    Ok((StatusCode::ACCEPTED, Body(Erasing::of(erasure))))
-}
-
-fn check(request: &NewTenant) -> Result<(), Problem> {
+    request_id: RequestId,
+    Keyed { once, body: Json(request) }: Keyed<Json<NewTenant>>,
+) -> Result<Answer, Problem> {
     let mut fields = Fields::default();
-    fields.text("name", &request.name, 1..=MAX_NAME);
-    if request.name.trim().is_empty() && !request.name.is_empty() {
-        fields.refuse("name", "is blank");
-    }
-    if let Some(limit) = request.limits.negative() {
-        fields.refuse(format!("limits.{limit}"), "must not be negative");
-    }
-    let Settings { brand, tone, prompt, model, confidence } = &request.settings;
-    for (field, text, most) in [
-        ("settings.brand", brand, MAX_NAME),
-        ("settings.tone", tone, MAX_NAME),
-        ("settings.prompt", prompt, MAX_PROMPT),
-        ("settings.model.model", &model.model, MAX_NAME),
-    ] {
-        if let Some(text) = text {
-            fields.text(field, text, 1..=most);
-        }
-    }
-    if model.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
-        fields.refuse("settings.model.temperature", "must be 0 to 2");
-    }
-    if model.max_tokens.is_some_and(|tokens| !(1..=MAX_TOKENS).contains(&tokens)) {
-        fields.refuse("settings.model.max_tokens", format!("must be 1 to {MAX_TOKENS}"));
-    }
-    if confidence.high_stakes.len() > MAX_HIGH_STAKES {
-        fields.refuse("settings.confidence.high_stakes", format!("has more than {MAX_HIGH_STAKES} words"));
-    }
-    for (at, word) in confidence.high_stakes.iter().enumerate() {
-        fields.text(&format!("settings.confidence.high_stakes[{at}]"), word, 1..=MAX_NAME);
-    }
-    fields.finish()
+    check::name(&mut fields, &request.name);
+    check::limits(&mut fields, request.limits);
+    check::settings(&mut fields, &request.settings);
+    fields.finish()?;
+    let NewTenant { name, plan, limits, settings } = request;
+    let callback_secret = credentials::signing_secret();
+    let tenant = tenants::NewTenant { id: TenantId::generate(), name, plan, limits, settings, callback_secret };
+    let author = admin.author(request_id);
+    let work = state.operators_work::<SystemTx>(None).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            let tx = work.tx();
+            tenants::insert(tx, &state.vault, &tenant).await?;
+            let api_keys::First { id, key } = api_keys::first(tx, tenant.id).await?;
+            let after = json!({
+                "name": tenant.name, "plan": plan, "limits": limits, "settings": tenant.settings, "api_key": id,
+            });
+            let entry = author.made(Some(tenant.id), Action::TenantCreated, tenant.id, after);
+            audit::record(tx.connection(), &entry).await?;
+            let created = Created {
+                id: tenant.id,
+                api_key: Key { id, key },
+                name: tenant.name,
+                plan,
+                callback_secret: tenant.callback_secret.expose_secret().to_owned(),
+            };
+            Answer::secret(StatusCode::CREATED, &created)
+        })
+        .await
 }

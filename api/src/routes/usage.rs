@@ -8,7 +8,12 @@ use jobs::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{extract::Caller, openapi::schemas, problem::Problem, state::AppState};
+use crate::{
+    extract::{Caller, scope::Read},
+    openapi::schemas,
+    problem::Problem,
+    state::AppState,
+};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PlanUsage)]
@@ -35,9 +40,10 @@ pub struct Meter {
 /// Reads what is used of the plan.
 #[utoipa::path(
     get, path = "/v1/usage", tag = "billing", operation_id = "read_usage",
+    security(("tenant_key" = ["read"])),
     responses((status = 200, description = "What is counted, against its limit.", body = Usage))
 )]
-pub async fn read(caller: Caller, State(state): State<AppState>) -> Result<Json<Usage>, Problem> {
+pub async fn read(caller: Caller<Read>, State(state): State<AppState>) -> Result<Json<Usage>, Problem> {
     Ok(Json(of(&state, &caller).await?))
 }
 

@@ -95,6 +95,10 @@ macro_rules! id {
 
 id!(/** A tenant: the owner of everything else. */ TenantId, "tnt");
 id!(/** An API key's record, not its secret. */ ApiKeyId, "key");
+id!(/** An operator's key's record, not its secret. */ OperatorKeyId, "opk");
+id!(/** A person of a tenant's team. */ UserId, "usr");
+id!(/** A log-in of a person. */ SessionId, "ses");
+id!(/** An entry of the audit log. */ AuditId, "aud");
 id!(/** A conversation with one contact. */ ConversationId, "conv");
 id!(/** A message, from a customer, the assistant or an agent. */ MessageId, "msg");
 id!(/** A document of the tenant's knowledge. */ DocumentId, "doc");

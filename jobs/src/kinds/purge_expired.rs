@@ -1,9 +1,10 @@
 //! Deletes what has served its time.
 //!
 //! - **What:** deletes a batch each of idempotency keys past their 24 hours, pieces of the streams of messages that came
-//!   over a day ago and have ended, searches that ended as long ago, replays of dead jobs that ended a month ago, attempts
-//!   to deliver webhooks after a month, events and jobs that died after three, and rows of the job history and the API's log
-//!   past their retention that had no partition to be dropped with; while a batch was full, it continues itself.
+//!   over a day ago and have ended, searches that ended as long ago, attempts to log in of the day before, replays of
+//!   dead jobs and sessions that ended a month ago, attempts to deliver webhooks after a month, events and jobs that died
+//!   after three, and rows of the job history and the API's log past their retention that had no partition to be dropped
+//!   with; while a batch was full, it continues itself.
 //! - **Who enqueues it:** the schedule, every hour.
 //! - **Twice:** what is gone stays gone.
 //! - **Gives up:** the next hour's run does what this one left.
@@ -34,6 +35,9 @@ const KEEP_ATTEMPTS: Duration = DAY.saturating_mul(30);
 const KEEP_EVENTS: Duration = DAY.saturating_mul(90);
 /// Nobody replays what died that long ago: what it worked on has moved on.
 const KEEP_DEAD_JOBS: Duration = DAY.saturating_mul(90);
+const KEEP_LOGIN_ATTEMPTS: Duration = DAY;
+/// So long a device is known again.
+const KEEP_SESSIONS: Duration = DAY.saturating_mul(30);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PurgeExpired {
@@ -75,6 +79,8 @@ impl Job for PurgeExpired {
             retention::events(connection, now - KEEP_EVENTS, BATCH).await?,
             retention::dead_jobs(connection, KEEP_DEAD_JOBS, BATCH).await?,
             retention::job_history(connection, history_from, BATCH).await?,
+            retention::sessions(connection, KEEP_SESSIONS, BATCH).await?,
+            retention::login_attempts(connection, KEEP_LOGIN_ATTEMPTS, BATCH).await?,
         ];
         if let Some(kept_from) = kept.api_logs_from(now.date_naive()) {
             purged.push(retention::api_logs(connection, midnight(kept_from), BATCH).await?);

@@ -197,7 +197,7 @@ impl Lanes {
         for member in of(Settlement::Finish).chain(of(Settlement::Release)) {
             call.arg(member.as_bytes());
         }
-        let (stale, claimed): (usize, Vec<(Vec<u8>, u32, Vec<u8>)>) = call.invoke_async(&mut self.wire.clone()).await?;
+        let (stale, claimed): (_, Vec<(_, _, Vec<u8>)>) = call.invoke_async(&mut self.wire.clone()).await?;
         let claimed = claimed.into_iter().map(|(member, crashes, blob)| {
             let member = Member::read(member).ok_or_else(no_member)?;
             let envelope =

@@ -6,7 +6,7 @@
 mod address;
 mod master;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{
     Client, Cmd, Pipeline, RedisError, RedisFuture, Value,
@@ -26,8 +26,8 @@ const CLUSTER_RETRIES: u32 = 3;
 /// Cheap to clone.
 #[derive(Clone)]
 pub(super) enum Wire {
-    Server { client: Client, connection: ConnectionManager },
-    Cluster { nodes: Vec<Client>, connection: ClusterConnection },
+    Server { client: Arc<Client>, connection: ConnectionManager },
+    Cluster { nodes: Arc<[Client]>, connection: ClusterConnection },
     Sentinel(Master),
 }
 
@@ -40,8 +40,8 @@ impl Wire {
                 let settings = ConnectionManagerConfig::new()
                     .set_response_timeout(Some(RESPONSE_TIMEOUT))
                     .set_connection_timeout(Some(CONNECT_TIMEOUT));
-                let connection = ConnectionManager::new_lazy_with_config(client.clone(), settings)?;
-                Ok(Self::Server { client, connection })
+                let connection = ConnectionManager::new_lazy_with_config(*client.clone(), settings)?;
+                Ok(Self::Server { client: client.into(), connection })
             }
             Address::Cluster(nodes) => {
                 let seeds = nodes.iter().map(|node| node.get_connection_info().clone());
@@ -51,7 +51,7 @@ impl Wire {
                     .response_timeout(RESPONSE_TIMEOUT)
                     .build()?;
                 let connection = client.get_pending_async_connection_with_config(ClusterConfig::new());
-                Ok(Self::Cluster { nodes, connection })
+                Ok(Self::Cluster { nodes: nodes.into(), connection })
             }
             Address::Sentinel(client) => Ok(Self::Sentinel(Master::new(*client))),
         }
@@ -64,7 +64,7 @@ impl Wire {
             Self::Sentinel(master) => subscribe(&master.client().await?, channels).await,
             Self::Cluster { nodes, .. } => {
                 let mut last = None;
-                for node in nodes {
+                for node in nodes.iter() {
                     match subscribe(node, channels).await {
                         Ok(subscription) => return Ok(subscription),
                         Err(error) => last = Some(error),

@@ -11,8 +11,8 @@ use super::StoreError;
 /// Deletes saved responses of requests older than `age`.
 pub async fn idempotency_keys(connection: &mut PgConnection, age: Duration, limit: i64) -> Result<u64, StoreError> {
     let deleted = sqlx::query!(
-        "delete from idempotency_keys where (tenant_id, key) in (
-           select tenant_id, key from idempotency_keys where created_at < now() - make_interval(secs => $1)
+        "delete from idempotency_keys where id in (
+           select id from idempotency_keys where created_at < now() - make_interval(secs => $1)
            order by created_at limit $2)",
         age.as_secs_f64(),
         limit,
@@ -132,6 +132,33 @@ pub async fn api_logs(connection: &mut PgConnection, before: DateTime<Utc>, limi
         "delete from api_logs where (id, created_at) in (
            select id, created_at from api_logs where created_at < $1 order by created_at, id limit $2)",
         before,
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes sessions whose life was over `age` ago.
+pub async fn sessions(connection: &mut PgConnection, age: Duration, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from sessions where id in (
+           select id from sessions where expires_at < now() - make_interval(secs => $1) order by expires_at limit $2)",
+        age.as_secs_f64(),
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes the counts of attempts to log in of which the last was `age` ago.
+pub async fn login_attempts(connection: &mut PgConnection, age: Duration, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from login_attempts where subject in (
+           select subject from login_attempts where last_at < now() - make_interval(secs => $1)
+           order by last_at limit $2)",
+        age.as_secs_f64(),
         limit,
     )
     .execute(connection)

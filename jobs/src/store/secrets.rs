@@ -15,16 +15,19 @@ use crate::domain::{
 pub enum Column {
     CallbackSecret,
     EndpointSecret,
+    /// Responses that show a secret.
+    SavedResponse,
 }
 
 impl Column {
-    pub const ALL: [Self; 2] = [Self::CallbackSecret, Self::EndpointSecret];
+    pub const ALL: [Self; 3] = [Self::CallbackSecret, Self::EndpointSecret, Self::SavedResponse];
 
     /// `table.column`. Authenticated with every value: a renamed column keeps its name here.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CallbackSecret => "tenants.callback_secret",
             Self::EndpointSecret => "webhook_endpoints.secret",
+            Self::SavedResponse => "idempotency_keys.sealed",
         }
     }
 
@@ -128,6 +131,17 @@ async fn page(tx: &mut SystemTx, column: Column, after: Option<Uuid>, limit: i64
             .fetch_all(connection)
             .await?
         }
+        Column::SavedResponse => {
+            sqlx::query_as!(
+                Row,
+                r#"select id, tenant_id as "tenant?", sealed as "sealed!" from idempotency_keys
+                   where sealed is not null and ($1::uuid is null or id > $1) order by id limit $2"#,
+                after,
+                limit,
+            )
+            .fetch_all(connection)
+            .await?
+        }
     })
 }
 
@@ -152,6 +166,14 @@ async fn replace(
             "update webhook_endpoints e set secret = n.new
              from unnest($1::uuid[], $2::bytea[], $3::bytea[]) n (id, old, new)
              where e.id = n.id and e.secret = n.old",
+            ids,
+            old,
+            new,
+        ),
+        Column::SavedResponse => sqlx::query!(
+            "update idempotency_keys k set sealed = n.new
+             from unnest($1::uuid[], $2::bytea[], $3::bytea[]) n (id, old, new)
+             where k.id = n.id and k.sealed = n.old",
             ids,
             old,
             new,

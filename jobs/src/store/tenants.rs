@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Scope, StoreError, SystemTx, TenantTx, secrets::Column};
 use crate::domain::{
@@ -51,6 +52,101 @@ pub async fn insert(tx: &mut SystemTx, vault: &Vault, tenant: &NewTenant) -> Res
     Ok(())
 }
 
+/// A tenant as the operator manages it.
+#[derive(Debug, Clone)]
+pub struct Managed {
+    pub id: TenantId,
+    pub name: String,
+    pub plan: Plan,
+    pub limits: LimitOverrides,
+    pub settings: Settings,
+    pub enabled: bool,
+    pub created_at: DateTime<Utc>,
+}
+
+struct Row {
+    id: Uuid,
+    name: String,
+    plan: String,
+    limits: Value,
+    settings: Value,
+    enabled: bool,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Managed {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: TenantId::from_uuid(row.id),
+            name: row.name,
+            plan: plan(&row.plan)?,
+            limits: serde_json::from_value(row.limits)?,
+            settings: serde_json::from_value(row.settings)?,
+            enabled: row.enabled,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// All tenants, newest first, after a position.
+pub async fn list(tx: &mut SystemTx, after: Option<TenantId>, limit: i64) -> Result<Vec<Managed>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, name, plan, limits, settings, enabled, created_at from tenants
+         where $1::uuid is null or id < $1 order by id desc limit $2",
+        after.map(TenantId::uuid),
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter().map(Managed::try_from).collect()
+}
+
+/// The transaction's tenant, locked until it ends; `None` when there is no such tenant.
+pub async fn lock(tx: &mut TenantTx) -> Result<Option<Managed>, StoreError> {
+    let tenant = tx.tenant().uuid();
+    let row = sqlx::query_as!(
+        Row,
+        "select id, name, plan, limits, settings, enabled, created_at from tenants where id = $1 for no key update",
+        tenant,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(Managed::try_from).transpose()
+}
+
+/// The transaction's tenant as the operator manages it; `None` when there is no such tenant.
+pub async fn find(tx: &mut TenantTx) -> Result<Option<Managed>, StoreError> {
+    let tenant = tx.tenant().uuid();
+    let row = sqlx::query_as!(
+        Row,
+        "select id, name, plan, limits, settings, enabled, created_at from tenants where id = $1",
+        tenant,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(Managed::try_from).transpose()
+}
+
+/// Sets what can be changed of the transaction's tenant.
+pub async fn update(tx: &mut TenantTx, tenant: &Managed) -> Result<(), StoreError> {
+    let id = tx.tenant().uuid();
+    sqlx::query!(
+        "update tenants set name = $2, plan = $3, limits = $4, settings = $5, enabled = $6 where id = $1",
+        id,
+        tenant.name,
+        tenant.plan.as_str(),
+        serde_json::to_value(tenant.limits)?,
+        serde_json::to_value(&tenant.settings)?,
+        tenant.enabled,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// The transaction's tenant; an error when it is gone.
 pub async fn current(tx: &mut TenantTx) -> Result<Tenant, StoreError> {
     let id = tx.tenant();
@@ -72,8 +168,7 @@ pub(super) fn tenant(
     settings: Value,
     enabled: bool,
 ) -> Result<Tenant, StoreError> {
-    let plan =
-        Plan::parse(plan).ok_or_else(|| StoreError::Unreadable { column: "tenants.plan", value: plan.into() })?;
+    let plan = self::plan(plan)?;
     Ok(Tenant {
         id,
         name,
@@ -82,6 +177,10 @@ pub(super) fn tenant(
         settings: serde_json::from_value(settings)?,
         enabled,
     })
+}
+
+fn plan(name: &str) -> Result<Plan, StoreError> {
+    Plan::parse(name).ok_or_else(|| StoreError::Unreadable { column: "tenants.plan", value: name.to_owned() })
 }
 
 /// A tenant's subscription as far as billing events change it.

@@ -38,8 +38,8 @@ async fn the_months_calls_are_exact_in_one_process_and_survive_it() {
 
 #[tokio::test]
 async fn two_processes_pass_the_limit_by_what_one_counts_between_two_batches_at_most() {
-    let mut stack = Stack::builder().workers(0).start().await;
-    let second = stack.start_replica().await;
+    let stack = Stack::builder().workers(0).start().await;
+    let (_replica, second) = stack.replica().await;
     let first = Asker::tenant(&stack, json!({ "api_calls": 40, "requests_per_minute": 1_000_000 })).await;
     let second = first.at(&second);
     let mut passed = 0;

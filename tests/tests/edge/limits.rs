@@ -22,8 +22,8 @@ fn is_exact(passed: usize, per_minute: usize, started: Instant) -> bool {
 
 #[tokio::test]
 async fn a_burst_passes_and_then_the_rate_on_two_replicas_as_on_one() {
-    let mut stack = start().await;
-    let second = stack.start_replica().await;
+    let stack = start().await;
+    let (_replica, second) = stack.replica().await;
     // A key has 80 % of it: 24, and one more every 2.5 seconds.
     let first = Asker::tenant(&stack, json!({ "requests_per_minute": 30 })).await;
     let second = first.at(&second);

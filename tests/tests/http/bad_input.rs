@@ -1,5 +1,6 @@
 //! What the API refuses: each case with its status and its problem, and nothing half-done afterwards.
 
+mod access;
 mod case;
 mod documents;
 mod ids;
@@ -36,6 +37,8 @@ pub async fn cases(api: &str, admin_key: &str) {
     let cases = [
         requests::keys(),
         requests::bodies(),
+        access::keys(),
+        access::log_ins(),
         tenants::tenants(),
         messages::messages(),
         documents::documents(),

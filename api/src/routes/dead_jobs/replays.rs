@@ -15,7 +15,11 @@ use utoipa::ToSchema;
 
 use super::filter::Selection;
 use crate::{
-    extract::{Caller, Json, PathId},
+    extract::{
+        Caller, Json, KeyHeader, Keyed, PathId, Traceparent,
+        scope::{JobsWrite, Read},
+    },
+    once::Answer,
     problem::{Document, Fields, Problem},
     state::AppState,
 };
@@ -95,6 +99,8 @@ impl From<replays::Replay> for Replay {
 /// of a single one.
 #[utoipa::path(
     post, path = "/v1/jobs/dead/replays", tag = "jobs", operation_id = "start_dead_job_replay",
+    security(("tenant_key" = ["jobs:write"])),
+    params(KeyHeader),
     request_body = Request,
     responses(
         (status = 202, description = "Started.", body = Replay),
@@ -103,10 +109,11 @@ impl From<replays::Replay> for Replay {
     )
 )]
 pub async fn start(
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     State(state): State<AppState>,
-    Json(request): Json<Request>,
-) -> Result<(StatusCode, Body<Replay>), Problem> {
+    trace: Traceparent,
+    Keyed { once, body: Json(request) }: Keyed<Json<Request>>,
+) -> Result<Answer, Problem> {
     let Request { kind, cause_contains, died_after, died_before, all, rate_per_second } = request;
     let selection = Selection { kind, cause_contains, died_after, died_before, all };
     let rate = rate_per_second.unwrap_or(DEFAULT_RATE);
@@ -117,21 +124,23 @@ pub async fn start(
     }
     let filter = selection.filter(caller.id, &mut fields);
     fields.finish()?;
-    let mut tx = state.read(caller.id).await?;
-    let id = replay_dead_jobs::start(&mut tx, &filter, rate).await?;
-    let replay = find(&mut tx, id).await?;
-    tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Body(replay)))
+    let work = state.work(&caller, &trace).await?;
+    once.run(&state.vault, work, async |work| {
+        let id = replay_dead_jobs::start(work.tx(), &filter, rate).await?;
+        Answer::new(StatusCode::ACCEPTED, &find(work.tx(), id).await?)
+    })
+    .await
 }
 
 /// Reads how far a replay has come. Kept for 30 days after its end.
 #[utoipa::path(
     get, path = "/v1/jobs/dead/replays/{id}", tag = "jobs", operation_id = "read_dead_job_replay",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "rpl_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The replay.", body = Replay))
 )]
 pub async fn read(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<ReplayId>,
 ) -> Result<Body<Replay>, Problem> {
@@ -144,11 +153,12 @@ pub async fn read(
 /// Stops a replay: nothing more is queued, what was queued runs. One that is over stays as it is.
 #[utoipa::path(
     delete, path = "/v1/jobs/dead/replays/{id}", tag = "jobs", operation_id = "cancel_dead_job_replay",
+    security(("tenant_key" = ["jobs:write"])),
     params(("id" = String, Path, example = "rpl_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The replay, which is over.", body = Replay))
 )]
 pub async fn cancel(
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     State(state): State<AppState>,
     PathId(id): PathId<ReplayId>,
 ) -> Result<Body<Replay>, Problem> {

@@ -5,7 +5,7 @@ use jobs::{domain::ids::MessageId, kinds::turn, store::answers};
 
 use super::view::Message;
 use crate::{
-    extract::{Caller, PathId, Traceparent},
+    extract::{Caller, PathId, Traceparent, scope::MessagesWrite},
     problem::{Document, Kind, Problem},
     state::AppState,
 };
@@ -14,6 +14,7 @@ use crate::{
 /// conversation goes on with its next message.
 #[utoipa::path(
     post, path = "/v1/messages/{id}/cancel", tag = "messages", operation_id = "cancel_message",
+    security(("tenant_key" = ["messages:write"])),
     params(("id" = String, Path, example = "msg_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses(
         (status = 200, description = "The message is cancelled.", body = Message),
@@ -22,7 +23,7 @@ use crate::{
     )
 )]
 pub async fn cancel(
-    caller: Caller,
+    caller: Caller<MessagesWrite>,
     State(state): State<AppState>,
     trace: Traceparent,
     PathId(id): PathId<MessageId>,

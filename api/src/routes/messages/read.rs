@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::view::Message;
 use crate::{
-    extract::{Caller, PathId, Query},
+    extract::{Caller, PathId, Query, scope::Read},
     problem::Problem,
     state::AppState,
     waiting::{self, MAX_WAIT},
@@ -27,11 +27,12 @@ pub struct Parameters {
 /// Reads a message; with `wait`, as soon as it is final or the wait is over.
 #[utoipa::path(
     get, path = "/v1/messages/{id}", tag = "messages", operation_id = "read_message",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "msg_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), Parameters),
     responses((status = 200, description = "The message as it stands.", body = Message))
 )]
 pub async fn read(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<MessageId>,
     Query(parameters): Query<Parameters>,

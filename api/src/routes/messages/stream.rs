@@ -3,7 +3,10 @@
 //! Every entry of the message's log is sent under its position; a client that lost its connection sends the last one
 //! back and misses nothing.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use async_stream::stream;
 use axum::{
@@ -13,7 +16,7 @@ use axum::{
 };
 use futures::Stream;
 use jobs::{
-    domain::ids::{MessageId, TenantId},
+    domain::ids::MessageId,
     store::{
         Scope, StoreError, answers,
         stream::{self, Entry},
@@ -26,7 +29,7 @@ use utoipa::IntoParams;
 
 use super::view::Message;
 use crate::{
-    extract::{Caller, PathId, Query},
+    extract::{Caller, PathId, Query, scope::Read},
     problem::{Document, Problem},
     state::AppState,
     waiting::Waiter,
@@ -36,6 +39,8 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A stream ends after this long; the client reconnects and resumes.
 const LIFE: Duration = Duration::from_secs(600);
+/// How often an open stream asks whether its caller would still be let in.
+const RECHECK: Duration = Duration::from_secs(5);
 /// When a client should come back after a stream that ended early.
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -53,9 +58,10 @@ pub struct Parameters {
 }
 
 /// Streams a message's `status`, `delta`, `reset` (void the deltas so far) and `done` events; `done` carries the final
-/// message and ends the stream.
+/// message and ends the stream. It ends without one within seconds when the credential it was opened with is revoked.
 #[utoipa::path(
     get, path = "/v1/messages/{id}/stream", tag = "messages", operation_id = "stream_message",
+    security(("tenant_key" = ["read"])),
     params(
         ("id" = String, Path, example = "msg_01983f2ab3c47d1e9f00a1b2c3d4e5f6"),
         Parameters,
@@ -69,7 +75,7 @@ pub struct Parameters {
     )
 )]
 pub async fn stream(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<MessageId>,
     Query(parameters): Query<Parameters>,
@@ -90,7 +96,7 @@ pub async fn stream(
     if seen_all && position > 0 {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let log = Log { state, tenant: caller.id, message: id, position };
+    let log = Log { state, caller, message: id, position };
     let events =
         Sse::new(log.events(seen_all, place)).keep_alive(sse::KeepAlive::new().interval(HEARTBEAT).text("heartbeat"));
     Ok(([UNBUFFERED], events).into_response())
@@ -99,7 +105,7 @@ pub async fn stream(
 /// A message's log and how far it was sent.
 struct Log {
     state: AppState,
-    tenant: TenantId,
+    caller: Caller<Read>,
     message: MessageId,
     position: i32,
 }
@@ -120,8 +126,16 @@ impl Log {
                 return;
             }
             let state = self.state.clone();
+            let mut checked_at = Instant::now();
             let mut waiter = Waiter::new(&state, self.message.uuid(), LIFE);
             loop {
+                if checked_at.elapsed() >= RECHECK {
+                    // One that cannot be asked about now is asked about in a while.
+                    if let Ok(false) = self.caller.is_still_let_in(&state).await {
+                        return;
+                    }
+                    checked_at = Instant::now();
+                }
                 let entries = match self.next().await {
                     Ok(entries) => entries,
                     Err(error) => {
@@ -148,7 +162,7 @@ impl Log {
     }
 
     async fn next(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut tx = self.state.read(self.tenant).await?;
+        let mut tx = self.state.read(self.caller.id).await?;
         let entries = stream::after(&mut tx, self.message, self.position).await?;
         tx.commit().await?;
         Ok(entries)
@@ -165,7 +179,7 @@ impl Log {
 
     /// The final message as JSON; `None` when it cannot be read now, and the client has to ask for it.
     async fn message(&self) -> Option<String> {
-        let mut tx = self.state.read(self.tenant).await.ok()?;
+        let mut tx = self.state.read(self.caller.id).await.ok()?;
         let message = answers::find(&mut tx, self.message).await.ok()??;
         serde_json::to_string(&Message::from(message)).ok()
     }

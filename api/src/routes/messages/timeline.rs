@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::view::{Timings, Usage};
 use crate::{
-    extract::{Caller, PathId},
+    extract::{Caller, PathId, scope::Read},
     openapi::schemas,
     problem::Problem,
     state::AppState,
@@ -63,11 +63,12 @@ struct Entry {
 /// Traces a message: every job with its wait, run, attempts and outcome, and every try to deliver its events.
 #[utoipa::path(
     get, path = "/v1/messages/{id}/timeline", tag = "messages", operation_id = "trace_message",
+    security(("tenant_key" = ["read"])),
     params(("id" = String, Path, example = "msg_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
     responses((status = 200, description = "The message's timeline.", body = Timeline))
 )]
 pub async fn timeline(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<MessageId>,
 ) -> Result<Json<Timeline>, Problem> {

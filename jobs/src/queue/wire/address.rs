@@ -7,7 +7,7 @@ use redis::{
 
 /// A deployment of Redis.
 pub(super) enum Address {
-    Server(Client),
+    Server(Box<Client>),
     /// Some of its nodes; the others are asked for.
     Cluster(Vec<Client>),
     Sentinel(Box<SentinelClient>),
@@ -17,7 +17,7 @@ impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, RedisError> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| unusable("the URL has no scheme"))?;
         match scheme.split_once('-') {
-            None => Ok(Self::Server(Client::open(url)?)),
+            None => Ok(Self::Server(Box::new(Client::open(url)?))),
             Some((scheme, "cluster")) => {
                 let nodes: Result<_, _> = urls(scheme, rest).into_iter().map(Client::open).collect();
                 Ok(Self::Cluster(nodes?))
@@ -36,12 +36,8 @@ impl Address {
                 }
                 let hosts = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts);
                 let hosts = hosts.split('/').next().unwrap_or_default();
-                let client = SentinelClient::build(
-                    urls(scheme, hosts),
-                    master.to_owned(),
-                    Some(node),
-                    SentinelServerType::Master,
-                )?;
+                let client =
+                    SentinelClient::build(urls(scheme, hosts), master, Some(node), SentinelServerType::Master)?;
                 Ok(Self::Sentinel(Box::new(client)))
             }
             Some(_) => Err(unusable("the scheme is not redis, redis-cluster or redis-sentinel")),

@@ -64,6 +64,10 @@ impl Case {
         Self { field, ..Self::post(name, path, body.to_string(), 422, "invalid-request") }
     }
 
+    pub fn patch(self) -> Self {
+        Self { method: Method::PATCH, ..self }
+    }
+
     pub fn key(self, key: Key) -> Self {
         Self { key, ..self }
     }
