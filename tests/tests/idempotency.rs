@@ -4,6 +4,8 @@ mod crash;
 mod one_effect;
 mod routes;
 
+use std::time::Duration;
+
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tests::Stack;
@@ -51,7 +53,11 @@ impl Reply {
 
 impl Sender {
     fn new(api: &str, key: &str) -> Self {
-        Self { client: Client::builder().no_proxy().build().unwrap(), api: api.to_owned(), key: key.to_owned() }
+        Self {
+            client: Client::builder().no_proxy().timeout(Duration::from_secs(90)).build().unwrap(),
+            api: api.to_owned(),
+            key: key.to_owned(),
+        }
     }
 
     fn at(&self, api: &str) -> Self {
