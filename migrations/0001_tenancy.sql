@@ -46,8 +46,8 @@ create table tenants (
   enabled boolean not null default true,
   -- Its erasure was asked for: no new work is taken, and this row goes last.
   erasing boolean not null default false,
-  -- Signs deliveries to a message's callback_url.
-  callback_secret text not null,
+  -- Signs deliveries to a message's callback_url. Sealed, as are all secrets: jobs/src/domain/secret.rs.
+  callback_secret bytea not null,
   stripe_customer_id text,
   stripe_subscription_id text,
   subscription_status text,
@@ -100,13 +100,27 @@ call isolate_tenant('usage_months');
 
 -- Saved responses of requests with an Idempotency-Key.
 create table idempotency_keys (
-  tenant_id uuid not null references tenants on delete cascade,
+  id uuid primary key,
+  -- Null: the operator's request is about no tenant that existed, and no tenant sees it.
+  tenant_id uuid references tenants on delete cascade,
+  -- Who sent it: the operator's keys and a tenant's do not meet.
+  audience text not null,
   key text not null,
   -- SHA-256 of route and body: the same key with another request is refused.
   fingerprint bytea not null,
-  response jsonb not null,
+  status smallint not null,
+  -- The Location header.
+  location text,
+  -- The body, byte for byte: json, which jsonb would put in order. One that shows a secret is sealed instead.
+  response json,
+  sealed bytea,
   created_at timestamptz not null default now(),
-  primary key (tenant_id, key),
-  constraint idempotency_keys_key_length check (char_length(key) between 1 and 255)
+  constraint idempotency_keys_unique unique nulls not distinct (tenant_id, audience, key),
+  constraint idempotency_keys_key_length check (char_length(key) between 1 and 255),
+  constraint idempotency_keys_audience_known check (audience in ('tenant', 'operator')),
+  constraint idempotency_keys_status_success check (status between 200 and 299),
+  constraint idempotency_keys_one_response check (num_nonnulls(response, sealed) = 1)
 );
+-- Sealed ones are walked when keys are rotated.
+create index idempotency_keys_sealed_idx on idempotency_keys (id) where sealed is not null;
 call isolate_tenant('idempotency_keys');

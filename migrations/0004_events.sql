@@ -23,7 +23,8 @@ create table webhook_endpoints (
   tenant_id uuid not null references tenants on delete cascade,
   url text not null,
   event_types text[] not null,
-  secret text not null,
+  -- Signs deliveries. Sealed.
+  secret bytea not null,
   enabled boolean not null default true,
   disabled_reason text,
   created_at timestamptz not null default now(),

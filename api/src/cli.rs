@@ -1,10 +1,12 @@
-//! The operator's command: dead letters of all tenants and checks of the schema, straight on Postgres.
+//! The operator's command: dead letters of all tenants, the keys of sealed secrets and checks of the schema, straight on
+//! Postgres.
 //!
 //! Exits with 0 when all is done, 1 when it could not be, 2 when it was asked for in a wrong way.
 
 mod check;
 mod jobs;
 mod replay;
+mod secrets;
 mod selection;
 mod show;
 
@@ -16,7 +18,7 @@ use clap::{Parser, Subcommand};
 /// Exit code of a command that makes no sense; clap's own.
 const USAGE: u8 = 2;
 
-/// Looks after metachat from a shell. Needs the database only, as DATABASE_URL.
+/// Looks after metachat from a shell. Needs the database, as DATABASE_URL; for secrets, SECRETS_KEYS too.
 #[derive(Parser)]
 #[command(name = "metachat", version)]
 struct Cli {
@@ -32,6 +34,9 @@ enum Command {
     /// Jobs that gave up, of all tenants and of the platform: look, run again, discard.
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// Which keys the secrets in the database are sealed with, and sealing them anew.
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// Whether the rows and the schema keep what is promised of them. Changes nothing.
     #[command(subcommand)]
     Check(check::Command),
@@ -58,6 +63,11 @@ impl From<StoreError> for Failure {
     }
 }
 
+fn connect(url: String) -> Result<Database, Failure> {
+    Database::connect(&DatabaseConfig { url, max_connections: 1 })
+        .map_err(|error| Failure::Usage(format!("DATABASE_URL is not usable: {error}")))
+}
+
 /// Runs the command that the process was started with.
 pub async fn main() -> ExitCode {
     let Cli { database_url, command } = Cli::parse();
@@ -65,11 +75,8 @@ pub async fn main() -> ExitCode {
         let url = database_url.filter(|url| !url.trim().is_empty());
         let url = url.ok_or_else(|| Failure::Usage("DATABASE_URL is not set".into()))?;
         match command {
-            Command::Jobs(command) => {
-                let database = Database::connect(&DatabaseConfig { url, max_connections: 1 })
-                    .map_err(|error| Failure::Usage(format!("DATABASE_URL is not usable: {error}")))?;
-                jobs::run(command, &database).await
-            }
+            Command::Jobs(command) => jobs::run(command, &connect(url)?).await,
+            Command::Secrets(command) => secrets::run(command, &connect(url)?).await,
             Command::Check(command) => check::run(command, &url).await,
         }
     };

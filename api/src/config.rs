@@ -7,7 +7,12 @@ mod edge;
 use std::{fmt::Display, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
-use jobs::{domain::egress::EgressPolicy, queue::LanesConfig, store::DatabaseConfig};
+use jobs::{
+    domain::{egress::EgressPolicy, secret::Vault},
+    queue::LanesConfig,
+    store::DatabaseConfig,
+};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{cookies::Cookies, credentials};
 
@@ -74,6 +79,9 @@ struct AccessSettings {
     /// Signing secrets of the Stripe endpoint, comma-separated. Empty: Stripe's events are refused.
     #[arg(long, env = "STRIPE_WEBHOOK_SECRETS", default_value = "", hide_env_values = true)]
     stripe_webhook_secrets: String,
+    /// Keys that seal secrets in the database, as id:base64 of 32 bytes, comma-separated: the first seals, all open.
+    #[arg(long, env = "SECRETS_KEYS", default_value = "", hide_env_values = true)]
+    secrets_keys: SecretString,
     /// Private networks that callbacks and webhooks may reach, as comma-separated CIDRs.
     #[arg(long, env = "EGRESS_ALLOW", default_value = "")]
     egress_allow: String,
@@ -90,6 +98,7 @@ pub struct Config {
     pub admin_hash: Option<[u8; 32]>,
     pub cookies: Cookies,
     pub stripe_secrets: Vec<String>,
+    pub vault: Vault,
     pub egress: EgressPolicy,
     pub edge: EdgeConfig,
 }
@@ -129,11 +138,16 @@ impl Findings {
 impl Settings {
     /// Checks everything; what cannot be used is listed in `findings` and stands in the result as a placeholder.
     pub fn read(self, findings: &mut Findings) -> Config {
-        let AccessSettings { admin_key, cookie_secure, stripe_webhook_secrets, egress_allow } = self.access;
+        let AccessSettings { admin_key, cookie_secure, stripe_webhook_secrets, secrets_keys, egress_allow } =
+            self.access;
         let admin_key = admin_key.trim();
         if !admin_key.is_empty() && admin_key.len() < MIN_ADMIN_KEY {
             findings.add("ADMIN_KEY", format!("must have at least {MIN_ADMIN_KEY} characters"));
         }
+        let vault = secrets_keys.expose_secret().parse().unwrap_or_else(|problems| {
+            findings.add("SECRETS_KEYS", problems);
+            Vault::ephemeral()
+        });
         let grace = findings.parsed("SHUTDOWN_GRACE_SECONDS", &self.http.shutdown_grace_seconds, 0_u16);
         let (url, prefix) = (findings.required("REDIS_URL", self.redis.redis_url), self.redis.redis_prefix);
         Config {
@@ -145,6 +159,7 @@ impl Settings {
             admin_hash: (!admin_key.is_empty()).then(|| credentials::hash(admin_key)),
             cookies: Cookies { secure: findings.parsed("COOKIE_SECURE", &cookie_secure, true) },
             stripe_secrets: list(&stripe_webhook_secrets),
+            vault,
             egress: findings.parsed("EGRESS_ALLOW", &egress_allow, EgressPolicy::default()),
         }
     }
@@ -187,6 +202,8 @@ mod tests {
             "redis://r",
             "--admin-key",
             "short",
+            "--secrets-keys",
+            "a:c2hvcnQ=",
             "--cookie-secure",
             "maybe",
             "--api-bind",
@@ -215,6 +232,7 @@ mod tests {
             found,
             [
                 "ADMIN_KEY",
+                "SECRETS_KEYS",
                 "SHUTDOWN_GRACE_SECONDS",
                 "DATABASE_URL",
                 "DATABASE_CONNECTIONS",

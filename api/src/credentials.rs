@@ -2,6 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rand::{TryRngCore, rngs::OsRng};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 /// Begins every tenant's key.
@@ -24,8 +25,8 @@ pub fn last_four(secret: &str) -> &str {
 }
 
 /// A fresh signing secret in the form of Standard Webhooks.
-pub fn signing_secret() -> String {
-    format!("whsec_{}", BASE64_STANDARD.encode(random::<32>()))
+pub fn signing_secret() -> SecretString {
+    format!("whsec_{}", BASE64_STANDARD.encode(random::<32>())).into()
 }
 
 /// What is stored of a secret. A plain hash suffices: 256 random bits cannot be guessed.
@@ -55,6 +56,8 @@ pub fn random<const N: usize>() -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     #[test]
@@ -64,7 +67,7 @@ mod tests {
         assert!(key.len() <= MAX_CHARS && key.ends_with(last_four(&key)));
         assert_ne!(key, secret(TENANT_PREFIX));
         let secret = signing_secret();
-        assert_eq!(BASE64_STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap().len(), 32);
+        assert_eq!(BASE64_STANDARD.decode(secret.expose_secret().strip_prefix("whsec_").unwrap()).unwrap().len(), 32);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod keys;
 mod last_used;
 mod limits;
 mod observe;
+mod once;
 mod page;
 mod passwords;
 mod problem;

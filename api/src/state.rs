@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use jobs::{
-    domain::{egress::EgressPolicy, ids::TenantId},
+    domain::{egress::EgressPolicy, ids::TenantId, plan::Share, secret::Vault},
     queue::{
         Dispatcher, Lanes, Work,
         signals::{Announcements, Topic},
@@ -65,6 +65,8 @@ pub struct Shared {
     pub admin_hash: Option<[u8; 32]>,
     /// Empty: Stripe's events are refused.
     pub stripe_secrets: Vec<String>,
+    /// Seals what the database holds of secrets.
+    pub vault: Vault,
     pub egress: EgressPolicy,
     pub limits: Limits,
     pub admission: Admission,
@@ -120,6 +122,7 @@ impl AppState {
             announcements,
             admin_hash: config.admin_hash,
             stripe_secrets: config.stripe_secrets.clone(),
+            vault: config.vault.clone(),
             egress: config.egress.clone(),
             limits,
             admission: Admission::new(edge.admission),
@@ -167,6 +170,11 @@ impl Shared {
     pub async fn work(&self, tenant: &Tenant, trace: &Traceparent) -> Result<Work<TenantTx>, StoreError> {
         let share = tenant.plan.share();
         Work::begin(&self.database, &self.dispatcher, Some(tenant.id), share, Some(trace.to_string())).await
+    }
+
+    /// Opens a transaction of the operator's, about a tenant or about none.
+    pub async fn operators_work<S: Scope>(&self, tenant: Option<TenantId>) -> Result<Work<S>, StoreError> {
+        Work::begin(&self.database, &self.dispatcher, tenant, Share::PLATFORM, None).await
     }
 
     /// A place among those who wait; `None` when all are taken.

@@ -15,5 +15,6 @@ pub mod message;
 pub mod plan;
 pub mod price;
 pub mod retrieval;
+pub mod secret;
 pub mod settings;
 pub mod stripe;

@@ -34,6 +34,7 @@ pub mod replays;
 pub mod retention;
 pub mod schedules;
 pub mod searches;
+pub mod secrets;
 pub mod sessions;
 pub mod stream;
 pub mod stripe_events;

@@ -14,6 +14,8 @@ use crate::{Process, TestDatabase, choose_tls_provider, eventually, free_port, s
 
 /// The key of the operator in tests.
 const ADMIN_KEY: &str = "mk_admin_0000000000000000000000000000000000000000000000000000000000000000";
+/// Seals secrets in tests.
+const SECRETS_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// A process is ready within this on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
@@ -56,6 +58,7 @@ impl StackBuilder {
             ("REDIS_URL".to_owned(), self.redis_url.unwrap_or_else(|| setting("TEST_REDIS_URL"))),
             ("REDIS_PREFIX".to_owned(), format!("test-{}", Uuid::now_v7().simple())),
             ("ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
+            ("SECRETS_KEYS".to_owned(), SECRETS_KEYS.to_owned()),
             ("LANCEDB_URI".to_owned(), folder.path().join("lancedb").display().to_string()),
             ("EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
             ("LEASE_SECONDS".to_owned(), "2".to_owned()),
@@ -137,6 +140,11 @@ impl Stack {
         let url = format!("http://{bind}");
         ready(&url).await;
         (process, url)
+    }
+
+    /// Sets a variable of the processes that are started from now on.
+    pub fn set_env(&mut self, name: &str, value: impl Into<String>) {
+        self.env.insert(name.to_owned(), value.into());
     }
 
     /// Waits until no lane holds anything.

@@ -145,8 +145,8 @@ async fn seeded(test: &TestDatabase) -> (Uuid, PgConnection) {
            values ($2, $1, 'contact', 'c', 'tenant', 'r')",
         "insert into webhook_endpoints (id, tenant_id, url, event_types, secret) values ($2, $1, 'u', '{}', 's')",
         "insert into usage_months (tenant_id, month) select $1, now() where $2::uuid is not null",
-        "insert into idempotency_keys (tenant_id, key, fingerprint, response)
-           select $1, 'k', '', '{}' where $2::uuid is not null",
+        "insert into idempotency_keys (id, tenant_id, audience, key, fingerprint, status, response)
+           values ($2, $1, 'tenant', 'k', '', 202, '{}')",
         "insert into searches (id, tenant_id, query, parameters) values ($2, $1, 'q', '{}')",
         "insert into stripe_events (id, type, payload, tenant_id) values ($2::text, 't', '{}', $1)",
     ] {

@@ -252,8 +252,8 @@ async fn the_purge_deletes_what_has_served_its_time_and_nothing_else() {
     };
     // More keys than one batch holds.
     sqlx::query(
-        "insert into idempotency_keys (tenant_id, key, fingerprint, response, created_at)
-         select $1, n::text, '', '{}', now() - case when n <= 2500 then interval '25 h' else interval '23 h' end
+        "insert into idempotency_keys (id, tenant_id, audience, key, fingerprint, status, response, created_at)
+         select gen_random_uuid(), $1, 'tenant', n::text, '', 202, '{}', now() - case when n <= 2500 then interval '25 h' else interval '23 h' end
          from generate_series(1, 2510) n",
     )
     .bind(tenant.uuid())

@@ -2,11 +2,13 @@
 
 use std::{collections::HashMap, net::SocketAddr, str::FromStr, time::Duration};
 
+use anyhow::Context;
 use jobs::{
-    domain::stripe::PriceList,
+    domain::{secret::Vault, stripe::PriceList},
     queue::{LanesConfig, Retention},
     store::DatabaseConfig,
 };
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::engines;
 
@@ -16,6 +18,8 @@ pub struct WorkerConfig {
     pub database: DatabaseArgs,
     #[command(flatten)]
     pub redis: RedisArgs,
+    #[command(flatten)]
+    pub secrets: SecretsArgs,
     #[command(flatten)]
     pub process: ProcessArgs,
     #[command(flatten)]
@@ -55,6 +59,20 @@ pub struct RedisArgs {
 impl From<RedisArgs> for LanesConfig {
     fn from(args: RedisArgs) -> Self {
         Self { url: args.redis_url, prefix: args.redis_prefix, lease: Duration::from_secs(args.lease_seconds) }
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct SecretsArgs {
+    /// Keys that open what the database holds sealed, as id:base64 of 32 bytes, comma-separated.
+    #[arg(long, env = "SECRETS_KEYS", hide_env_values = true)]
+    pub secrets_keys: SecretString,
+}
+
+impl SecretsArgs {
+    /// Fails with everything that is wrong with the keys. Not a parser of the argument's, which would print them.
+    pub fn vault(&self) -> anyhow::Result<Vault> {
+        self.secrets_keys.expose_secret().parse().context("SECRETS_KEYS")
     }
 }
 

@@ -39,6 +39,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Runs a worker until SIGTERM or SIGINT: it stops claiming, finishes what runs within the grace period, gives
 /// back the rest, and returns. A second signal gives back at once.
 pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
+    let vault = config.secrets.vault()?;
     let mut signals = Signals::new()?;
     let recorder = probes::install_recorder()?;
     let database = Database::connect(&config.database.clone().into()).context("DATABASE_URL is not usable")?;
@@ -66,6 +67,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         cancellations,
         group_commit,
         engines,
+        vault,
         prices: Arc::new(config.billing.clone().into()),
         webhook_attempts: config.process.webhook_retry_max_attempts,
         retention: (&config.process).into(),

@@ -15,6 +15,8 @@ use jobs::{
 };
 use serde_json::{Value, json};
 
+use super::secrets::Count;
+
 /// Characters of a cause in a list; `show` has it in full.
 const CAUSE_CHARS: usize = 60;
 
@@ -91,6 +93,20 @@ pub(super) fn orphans(findings: &[Finding], as_json: bool) {
             found.verdict.clone(),
             found.samples.join(" "),
         ]);
+    }
+    print(&table.trim_fmt());
+}
+
+pub(super) fn secrets(counts: &[Count], as_json: bool) {
+    if as_json {
+        let data = counts.iter().map(
+            |count| json!({ "column": count.column, "key": count.key, "values": count.values, "state": count.state }),
+        );
+        return print_json(&json!({ "data": data.collect::<Vec<_>>() }));
+    }
+    let mut table = table(&["COLUMN", "KEY", "VALUES", "STATE"]);
+    for count in counts {
+        table.add_row([count.column, &count.key, &count.values.to_string(), count.state]);
     }
     print(&table.trim_fmt());
 }

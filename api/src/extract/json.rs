@@ -15,22 +15,7 @@ use crate::problem::{Kind, Problem};
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-/// A JSON body together with its bytes.
-#[derive(Debug)]
-pub struct RawJson<T> {
-    pub value: T,
-    pub bytes: Bytes,
-}
-
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        RawJson::from_request(request, state).await.map(|body| Self(body.value))
-    }
-}
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for RawJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -41,8 +26,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for RawJson<T> {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::PayloadTooLarge),
             _ => Problem::new(Kind::MalformedRequest).detail("The body broke off.").cause(refused),
         })?;
-        let value = parse(&bytes)?;
-        Ok(Self { value, bytes })
+        parse(&bytes).map(Self)
     }
 }
 

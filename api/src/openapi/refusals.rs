@@ -37,11 +37,13 @@ pub fn add(document: &mut OpenApi) {
 
 fn describe(operation: &mut Operation, kinds: Vec<Kind>) {
     let limited = kinds.contains(&Kind::RateLimited);
+    let once = kinds.contains(&Kind::IdempotencyInFlight);
     let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
     for kind in kinds {
         by_status.entry(kind.status().as_u16()).or_default().push(kind);
     }
     let responses = &mut operation.responses.responses;
+    let conflicts = responses.contains_key("409");
     for (status, kinds) in &by_status {
         responses.entry(status.to_string()).or_insert_with(|| RefOr::T(refusal(kinds)));
     }
@@ -49,12 +51,19 @@ fn describe(operation: &mut Operation, kinds: Vec<Kind>) {
         let RefOr::T(response) = response else { continue };
         let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();
         if let Some(RefOr::T(content)) = response.content.get_mut(DOCUMENT) {
-            let known = by_status.get(&status.as_u16()).cloned().unwrap_or_default();
+            let mut known = by_status.get(&status.as_u16()).cloned().unwrap_or_default();
+            if once && conflicts && status == StatusCode::CONFLICT {
+                response.description.push_str(" Or the first request with this Idempotency-Key has not finished.");
+                known.clear();
+            }
             exemplify(content, if known.is_empty() { of_status(status) } else { known });
         }
         if limited && (status.is_success() || status == StatusCode::TOO_MANY_REQUESTS) {
             refer(response, "RateLimit-Policy");
             refer(response, "RateLimit");
+        }
+        if once && status.is_success() {
+            refer(response, "Idempotency-Replayed");
         }
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
             refer(response, "Retry-After");
@@ -105,6 +114,9 @@ fn of(operation: &Operation, probe: bool, method: Method) -> Vec<Kind> {
     }
     for parameter in operation.parameters.iter().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
+        if parameter.name == "Idempotency-Key" {
+            kinds.extend([Kind::IdempotencyInFlight, Kind::IdempotencyMismatch]);
+        }
         kinds.push(match parameter.parameter_in {
             ParameterIn::Path => Kind::NotFound,
             // An open route has a signature for a header, which is refused in its own way.
@@ -169,7 +181,7 @@ fn example(kind: Kind) -> Example {
 }
 
 /// Headers that answers refer to.
-const HEADERS: [(&str, &str, &str); 3] = [
+const HEADERS: [(&str, &str, &str); 4] = [
     (
         "RateLimit-Policy",
         "The limits that apply: `q` requests in `w` seconds.",
@@ -180,6 +192,7 @@ const HEADERS: [(&str, &str, &str); 3] = [
         "Where each stands: `r` requests left, full again after `t` seconds.",
         "\"tenant\";r=118;t=1, \"key\";r=94;t=2",
     ),
+    ("Idempotency-Replayed", "`true`: this is the first response again, and nothing was changed.", "true"),
     ("Retry-After", "Seconds until the same request may pass.", "1"),
 ];
 

@@ -24,8 +24,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     credentials,
-    extract::{Caller, Json, PathId, Query, scope::Admin},
+    extract::{Caller, Json, KeyHeader, Keyed, PathId, Query, Traceparent, scope::Admin},
     identity::Author,
+    once::Answer,
     openapi::schemas,
     page::{List, Page},
     problem::{Document, Fields, Kind, Problem},
@@ -105,6 +106,7 @@ impl From<ApiKey> for Key {
 #[utoipa::path(
     post, path = "/v1/api-keys", tag = "access", operation_id = "create_api_key",
     security(("tenant_key" = ["admin"])),
+    params(KeyHeader),
     request_body = Request,
     responses(
         (status = 201, description = "The key. Its secret is shown this once.", body = Created),
@@ -116,16 +118,20 @@ pub async fn create(
     caller: Caller<Admin>,
     State(state): State<AppState>,
     request_id: RequestId,
-    Json(request): Json<Request>,
-) -> Result<(StatusCode, Body<Created>), Problem> {
+    trace: Traceparent,
+    Keyed { once, body: Json(request) }: Keyed<Json<Request>>,
+) -> Result<Answer, Problem> {
     check(&request)?;
     if let Some(lacking) = caller.scopes().lacks_of(request.scopes) {
         return Err(Problem::scope(lacking));
     }
-    let mut tx = state.read(caller.id).await?;
-    let created = make(&mut tx, &request, &caller.author(request_id)).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(created)))
+    let author = caller.author(request_id);
+    let work = state.work(&caller, &trace).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            Answer::secret(StatusCode::CREATED, &make(work.tx(), &request, &author).await?)
+        })
+        .await
 }
 
 /// Adds a key to the transaction's tenant.

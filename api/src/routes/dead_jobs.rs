@@ -18,9 +18,10 @@ use utoipa::{IntoParams, ToSchema};
 use self::filter::Selection;
 use crate::{
     extract::{
-        Caller, Json, PathId, Query,
+        Caller, Json, KeyHeader, Keyed, NoBody, PathId, Query, Traceparent,
         scope::{JobsWrite, Read},
     },
+    once::Answer,
     page::{List, Page},
     problem::{Document, Fields, Kind, Problem},
     state::AppState,
@@ -147,7 +148,7 @@ pub struct Replayed {
 #[utoipa::path(
     post, path = "/v1/jobs/dead/{id}/replay", tag = "jobs", operation_id = "replay_dead_job",
     security(("tenant_key" = ["jobs:write"])),
-    params(("id" = String, Path, example = "job_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    params(("id" = String, Path, example = "job_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), KeyHeader),
     responses(
         (status = 202, description = "Queued.", body = Replayed),
         (status = 409, description = "The same work is queued under another job already.", body = Document,
@@ -157,16 +158,20 @@ pub struct Replayed {
 pub async fn replay(
     caller: Caller<JobsWrite>,
     State(state): State<AppState>,
+    trace: Traceparent,
     PathId(id): PathId<JobId>,
-) -> Result<(StatusCode, Body<Replayed>), Problem> {
-    let mut tx = state.read(caller.id).await?;
-    let kind = match replay_dead_jobs::single(&mut tx, id).await? {
-        Single::Queued(kind) => kind,
-        Single::AlreadyQueued => return Err(Problem::new(Kind::AlreadyQueued)),
-        Single::Missing => return Err(Problem::not_found("dead job")),
-    };
-    tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Body(Replayed { id, kind, status: "queued" })))
+    Keyed { once, .. }: Keyed<NoBody>,
+) -> Result<Answer, Problem> {
+    let work = state.work(&caller, &trace).await?;
+    once.run(&state.vault, work, async |work| {
+        let kind = match replay_dead_jobs::single(work.tx(), id).await? {
+            Single::Queued(kind) => kind,
+            Single::AlreadyQueued => return Err(Problem::new(Kind::AlreadyQueued)),
+            Single::Missing => return Err(Problem::not_found("dead job")),
+        };
+        Answer::new(StatusCode::ACCEPTED, &Replayed { id, kind, status: "queued" })
+    })
+    .await
 }
 
 /// Deletes a dead job for good: it cannot be replayed any more.

@@ -9,18 +9,21 @@ use jobs::{
         endpoints::{self, NewEndpoint},
     },
 };
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     credentials,
     extract::{
-        Caller, Json, PathId, Query,
+        Caller, Json, KeyHeader, Keyed, PathId, Query, Traceparent,
         scope::{Read, WebhooksWrite},
     },
+    once::Answer,
     openapi::schemas,
     page::{List, Page},
     problem::{Document, Fields, Kind, Problem},
+    request_id::RequestId,
     state::AppState,
 };
 
@@ -85,6 +88,7 @@ impl From<endpoints::Endpoint> for Endpoint {
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints", tag = "events", operation_id = "create_webhook_endpoint",
     security(("tenant_key" = ["webhooks:write"])),
+    params(KeyHeader),
     request_body = Request,
     responses(
         (status = 201, description = "The endpoint and its secret.", body = Created),
@@ -95,8 +99,10 @@ impl From<endpoints::Endpoint> for Endpoint {
 pub async fn create(
     caller: Caller<WebhooksWrite>,
     State(state): State<AppState>,
-    Json(request): Json<Request>,
-) -> Result<(StatusCode, Body<Created>), Problem> {
+    trace: Traceparent,
+    request_id: RequestId,
+    Keyed { once, body: Json(request) }: Keyed<Json<Request>>,
+) -> Result<Answer, Problem> {
     let mut fields = Fields::default();
     fields.text("url", &request.url, 1..=MAX_URL);
     fields.keep("url", state.egress.check_url(&request.url));
@@ -109,15 +115,20 @@ pub async fn create(
         }
     }
     fields.finish()?;
-    let (id, secret) = (EndpointId::generate(), credentials::signing_secret());
-    let new = NewEndpoint { id, url: &request.url, event_types: &event_types, secret: &secret };
-    let mut tx = state.read(caller.id).await?;
-    if !endpoints::insert(&mut tx, &new, MAX_ENDPOINTS).await? {
-        return Err(Problem::new(Kind::LimitReached).with("limit", MAX_ENDPOINTS));
-    }
-    let stored = endpoints::find(&mut tx, id).await?.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(Created { endpoint: stored.into(), secret })))
+    let work = state.work(&caller, &trace).await?;
+    // The answer shows a secret.
+    let once = once.by(&caller.author(request_id));
+    once.run(&state.vault, work, async |work| {
+        let (id, secret) = (EndpointId::generate(), credentials::signing_secret());
+        let new = NewEndpoint { id, url: &request.url, event_types: &event_types, secret: &secret };
+        if !endpoints::insert(work.tx(), &state.vault, &new, MAX_ENDPOINTS).await? {
+            return Err(Problem::new(Kind::LimitReached).with("limit", MAX_ENDPOINTS));
+        }
+        let stored = endpoints::find(work.tx(), id).await?.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
+        let created = Created { endpoint: stored.into(), secret: secret.expose_secret().to_owned() };
+        Answer::secret(StatusCode::CREATED, &created)
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -16,7 +16,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::api_keys::{MAX_NAME, Rotation, must_work};
 use crate::{
     credentials,
-    extract::{Admin, Json, PathId, Query},
+    extract::{Admin, Json, KeyHeader, Keyed, PathId, Query},
+    once::Answer,
     page::{List, Page},
     problem::{Document, Fields, Kind, Problem},
     request_id::RequestId,
@@ -87,6 +88,7 @@ impl From<OperatorKey> for Key {
 #[utoipa::path(
     post, path = "/v1/operator-keys", tag = "operator", operation_id = "create_operator_key",
     security(("admin_key" = [])),
+    params(KeyHeader),
     request_body = Request,
     responses(
         (status = 201, description = "The key. Its secret is shown this once.", body = Created),
@@ -98,20 +100,23 @@ pub async fn create(
     admin: Admin,
     State(state): State<AppState>,
     request_id: RequestId,
-    Json(Request { name, expires_at }): Json<Request>,
-) -> Result<(StatusCode, Body<Created>), Problem> {
+    Keyed { once, body: Json(Request { name, expires_at }) }: Keyed<Json<Request>>,
+) -> Result<Answer, Problem> {
     let mut fields = Fields::default();
     fields.name("name", &name, MAX_NAME);
     fields.future("expires_at", expires_at);
     fields.finish()?;
-    let mut tx = SystemTx::begin(&state.database, None).await?;
-    let created = insert(&mut tx, &name, expires_at).await?;
     let author = admin.author(request_id);
-    let after = json!({ "name": name, "expires_at": expires_at });
-    let entry = author.made(None, Action::OperatorKeyCreated, created.record.id, after);
-    audit::record(tx.connection(), &entry).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(created)))
+    let work = state.operators_work::<SystemTx>(None).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            let created = insert(work.tx(), &name, expires_at).await?;
+            let after = json!({ "name": name, "expires_at": expires_at });
+            let entry = author.made(None, Action::OperatorKeyCreated, created.record.id, after);
+            audit::record(work.tx().connection(), &entry).await?;
+            Answer::secret(StatusCode::CREATED, &created)
+        })
+        .await
 }
 
 async fn insert(tx: &mut SystemTx, name: &str, expires_at: Option<DateTime<Utc>>) -> Result<Created, Problem> {
@@ -158,7 +163,7 @@ pub async fn list(
 #[utoipa::path(
     post, path = "/v1/operator-keys/{id}/rotate", tag = "operator", operation_id = "rotate_operator_key",
     security(("admin_key" = [])),
-    params(("id" = String, Path, example = "opk_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    params(("id" = String, Path, example = "opk_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), KeyHeader),
     request_body = Rotation,
     responses(
         (status = 201, description = "The new key. Its secret is shown this once.", body = Created),
@@ -171,22 +176,26 @@ pub async fn rotate(
     State(state): State<AppState>,
     request_id: RequestId,
     PathId(id): PathId<OperatorKeyId>,
-    Json(rotation): Json<Rotation>,
-) -> Result<(StatusCode, Body<Created>), Problem> {
+    Keyed { once, body: Json(rotation) }: Keyed<Json<Rotation>>,
+) -> Result<Answer, Problem> {
     let overlap = rotation.check()?;
-    let mut tx = SystemTx::begin(&state.database, None).await?;
-    let old = operator_keys::lock(&mut tx, id).await?.ok_or_else(|| Problem::not_found("key"))?;
-    must_work(old.revoked_at, old.expires_at, old.replaced_by.is_some())?;
-    let expires_at = rotation.expires_at(old.created_at, old.expires_at);
-    let created = insert(&mut tx, &old.name, expires_at).await?;
-    operator_keys::replace(&mut tx, id, created.record.id, overlap).await?;
     let author = admin.author(request_id);
-    let after = json!({
-        "replaced_by": created.record.id, "overlap_seconds": overlap.as_secs(), "new_expires_at": expires_at,
-    });
-    audit::record(tx.connection(), &author.made(None, Action::OperatorKeyRotated, id, after)).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(created)))
+    let work = state.operators_work::<SystemTx>(None).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            let tx = work.tx();
+            let old = operator_keys::lock(tx, id).await?.ok_or_else(|| Problem::not_found("key"))?;
+            must_work(old.revoked_at, old.expires_at, old.replaced_by.is_some())?;
+            let expires_at = rotation.expires_at(old.created_at, old.expires_at);
+            let created = insert(tx, &old.name, expires_at).await?;
+            operator_keys::replace(tx, id, created.record.id, overlap).await?;
+            let after = json!({
+                "replaced_by": created.record.id, "overlap_seconds": overlap.as_secs(), "new_expires_at": expires_at,
+            });
+            audit::record(tx.connection(), &author.made(None, Action::OperatorKeyRotated, id, after)).await?;
+            Answer::secret(StatusCode::CREATED, &created)
+        })
+        .await
 }
 
 /// Revokes a key. It is refused within a second, by every replica. One that was revoked before stays as it is.

@@ -5,7 +5,7 @@ pub mod own;
 
 mod check;
 
-use axum::{Json as Body, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use jobs::{
     domain::{
         audit::Action,
@@ -15,6 +15,7 @@ use jobs::{
     },
     store::{Scope, SystemTx, audit, tenants},
 };
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -22,7 +23,8 @@ use utoipa::ToSchema;
 use super::api_keys;
 use crate::{
     credentials,
-    extract::{Admin, Json},
+    extract::{Admin, Json, KeyHeader, Keyed},
+    once::Answer,
     openapi::schemas,
     problem::{Fields, Problem},
     request_id::RequestId,
@@ -75,6 +77,7 @@ pub struct Key {
 #[utoipa::path(
     post, path = "/v1/tenants", tag = "tenants", operation_id = "create_tenant",
     security(("admin_key" = [])),
+    params(KeyHeader),
     request_body = NewTenant,
     responses((status = 201, description = "The tenant, its key and its signing secret.", body = Created))
 )]
@@ -82,8 +85,8 @@ pub async fn create(
     admin: Admin,
     State(state): State<AppState>,
     request_id: RequestId,
-    Json(request): Json<NewTenant>,
-) -> Result<(StatusCode, Body<Created>), Problem> {
+    Keyed { once, body: Json(request) }: Keyed<Json<NewTenant>>,
+) -> Result<Answer, Problem> {
     let mut fields = Fields::default();
     check::name(&mut fields, &request.name);
     check::limits(&mut fields, request.limits);
@@ -92,21 +95,26 @@ pub async fn create(
     let NewTenant { name, plan, limits, settings } = request;
     let callback_secret = credentials::signing_secret();
     let tenant = tenants::NewTenant { id: TenantId::generate(), name, plan, limits, settings, callback_secret };
-    let mut tx = SystemTx::begin(&state.database, None).await?;
-    tenants::insert(&mut tx, &tenant).await?;
-    let api_keys::First { id, key } = api_keys::first(&mut tx, tenant.id).await?;
     let author = admin.author(request_id);
-    let after = json!({
-        "name": tenant.name, "plan": plan, "limits": limits, "settings": tenant.settings, "api_key": id,
-    });
-    audit::record(tx.connection(), &author.made(Some(tenant.id), Action::TenantCreated, tenant.id, after)).await?;
-    tx.commit().await?;
-    let created = Created {
-        id: tenant.id,
-        api_key: Key { id, key },
-        name: tenant.name,
-        plan,
-        callback_secret: tenant.callback_secret,
-    };
-    Ok((StatusCode::CREATED, Body(created)))
+    let work = state.operators_work::<SystemTx>(None).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            let tx = work.tx();
+            tenants::insert(tx, &state.vault, &tenant).await?;
+            let api_keys::First { id, key } = api_keys::first(tx, tenant.id).await?;
+            let after = json!({
+                "name": tenant.name, "plan": plan, "limits": limits, "settings": tenant.settings, "api_key": id,
+            });
+            let entry = author.made(Some(tenant.id), Action::TenantCreated, tenant.id, after);
+            audit::record(tx.connection(), &entry).await?;
+            let created = Created {
+                id: tenant.id,
+                api_key: Key { id, key },
+                name: tenant.name,
+                plan,
+                callback_secret: tenant.callback_secret.expose_secret().to_owned(),
+            };
+            Answer::secret(StatusCode::CREATED, &created)
+        })
+        .await
 }

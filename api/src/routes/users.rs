@@ -18,8 +18,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::api_keys::MAX_NAME;
 use crate::{
     credentials,
-    extract::{Caller, Json, PathId, Query, scope::Admin},
+    extract::{Caller, Json, KeyHeader, Keyed, PathId, Query, Traceparent, scope::Admin},
     identity::{Author, Credential},
+    once::Answer,
     openapi::schemas,
     page::{List, Page},
     problem::{Document, Fields, Kind, Problem},
@@ -96,6 +97,7 @@ pub struct Invited {
 #[utoipa::path(
     post, path = "/v1/users", tag = "access", operation_id = "invite_user",
     security(("tenant_key" = ["admin"])),
+    params(KeyHeader),
     request_body = Request,
     responses(
         (status = 201, description = "The user and the token to join with, shown this once.", body = Invited),
@@ -109,16 +111,20 @@ pub async fn invite(
     caller: Caller<Admin>,
     State(state): State<AppState>,
     request_id: RequestId,
-    Json(request): Json<Request>,
-) -> Result<(StatusCode, Body<Invited>), Problem> {
+    trace: Traceparent,
+    Keyed { once, body: Json(request) }: Keyed<Json<Request>>,
+) -> Result<Answer, Problem> {
     let new = request.check()?;
-    let mut tx = state.read(caller.id).await?;
-    if new.role == Role::Owner {
-        must_be_owner(&mut tx, caller.credential()).await?;
-    }
-    let invited = add(&mut tx, &new, &caller.author(request_id)).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(invited)))
+    let author = caller.author(request_id);
+    let work = state.work(&caller, &trace).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            if new.role == Role::Owner {
+                must_be_owner(work.tx(), caller.credential()).await?;
+            }
+            Answer::secret(StatusCode::CREATED, &add(work.tx(), &new, &author).await?)
+        })
+        .await
 }
 
 /// Adds a person to the team of the transaction's tenant.

@@ -12,6 +12,7 @@ use jobs::{
     domain::{
         ids::TenantId,
         plan::{LimitOverrides, Plan},
+        secret::Vault,
         settings::Settings,
         stripe::PriceList,
     },
@@ -106,6 +107,7 @@ async fn once(database: &Database, tenants: &[TenantId]) -> f64 {
         cancellations: Announcements::default(),
         group_commit,
         engines: no_engines::engines(),
+        vault: Vault::ephemeral(),
         prices: Arc::new(PriceList { starter: Vec::new(), pro: Vec::new() }),
         webhook_attempts: 1,
         retention: Retention { history_days: 30, message_months: 0, api_log_months: 0 },
@@ -140,10 +142,10 @@ async fn tenant(database: &Database) -> TenantId {
         plan: Plan::Pro,
         limits: LimitOverrides::default(),
         settings: Settings::default(),
-        callback_secret: String::new(),
+        callback_secret: String::new().into(),
     };
     let mut tx = database.system().await.expect("a migrated database");
-    tenants::insert(&mut tx, &tenant).await.expect("inserted");
+    tenants::insert(&mut tx, &Vault::ephemeral(), &tenant).await.expect("inserted");
     tx.commit().await.expect("committed");
     tenant.id
 }

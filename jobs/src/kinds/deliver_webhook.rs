@@ -4,7 +4,8 @@
 //! - **Who enqueues it:** `emit_event`, one per receiver.
 //! - **Twice:** the receiver gets the same `webhook-id` again and can deduplicate on it.
 //! - **Gives up:** after the configured attempts, or at once on an answer that says no (4xx other than 408, 425 and
-//!   429). 410 also switches the endpoint off.
+//!   429). 410 also switches the endpoint off. At once as well when its secret does not open; one that is sealed with a key
+//!   which this worker does not have is tried again.
 
 use std::time::{Duration, Instant};
 
@@ -71,8 +72,8 @@ impl Job for DeliverWebhook {
         let mut tx = context.tenant_tx().await?;
         let event = events::find(&mut tx, self.event).await?;
         let receiver = match self.receiver {
-            Receiver::Endpoint { endpoint } => webhooks::endpoint(&mut tx, endpoint).await?,
-            Receiver::Callback { message } => webhooks::callback(&mut tx, message).await?,
+            Receiver::Endpoint { endpoint } => webhooks::endpoint(&mut tx, &context.runtime.vault, endpoint).await?,
+            Receiver::Callback { message } => webhooks::callback(&mut tx, &context.runtime.vault, message).await?,
         };
         drop(tx);
         // Erased, deleted or switched off since: there is nothing to deliver or nobody to deliver to.

@@ -80,7 +80,7 @@ impl Job for EmitEvent {
             .collect();
         if let Some(message) = message
             && EventType::parse(&event.event_type).is_some_and(EventType::reaches_callback)
-            && webhooks::callback(&mut tx, message).await?.is_some()
+            && webhooks::has_callback(&mut tx, message).await?
         {
             receivers.push(Receiver::Callback { message });
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 /// A request signed by Standard Webhooks 1.0 when it is sent.
 #[derive(Debug, Clone)]
@@ -12,7 +13,7 @@ pub struct SignedRequest {
     pub id: String,
     pub body: String,
     /// `whsec_…`
-    pub secret: String,
+    pub secret: SecretString,
 }
 
 #[derive(Debug, Clone)]

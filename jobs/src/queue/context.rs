@@ -18,7 +18,7 @@ use super::{
     work::{self, Work},
 };
 use crate::{
-    domain::{ids::TenantId, stripe::PriceList},
+    domain::{ids::TenantId, secret::Vault, stripe::PriceList},
     ports::Engines,
     store::{
         Database, Scope, StoreError, TenantTx,
@@ -35,6 +35,8 @@ pub struct Runtime {
     pub cancellations: Announcements,
     pub group_commit: GroupCommit,
     pub engines: Engines,
+    /// Opens what the database holds sealed.
+    pub vault: Vault,
     pub prices: Arc<PriceList>,
     /// Runs of a webhook delivery in total.
     pub webhook_attempts: u32,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    domain::secret::OpenError,
     ports::{EmbedError, IndexError},
     store::StoreError,
 };
@@ -38,8 +39,12 @@ impl From<StoreError> for Failure {
             StoreError::Unreadable { .. }
             | StoreError::PayloadTooLarge { .. }
             | StoreError::TenantMissing
-            | StoreError::TenantClosed => Self::Abandon(error.to_string()),
-            StoreError::Constraint(_) | StoreError::Database(_) => Self::Retry(error.to_string()),
+            | StoreError::TenantClosed
+            | StoreError::Sealed(OpenError::Refused { .. }) => Self::Abandon(error.to_string()),
+            // The key may be on its way to this worker.
+            StoreError::Sealed(OpenError::UnknownKey { .. }) | StoreError::Constraint(_) | StoreError::Database(_) => {
+                Self::Retry(error.to_string())
+            }
         }
     }
 }

@@ -93,6 +93,11 @@ impl<S: Scope> Work<S> {
         }
         Ok(())
     }
+
+    /// Undoes everything, and gives the transaction's locks back before it returns.
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        self.tx.rollback().await
+    }
 }
 
 /// Adds a job to a transaction that has no lanes at hand: the relay pushes it within its tick.

@@ -184,7 +184,7 @@ pub struct Opened {
 pub async fn open(tx: &mut SystemTx, hash: &[u8; 32]) -> Result<Option<Opened>, StoreError> {
     let row = sqlx::query!(
         r#"select k.id as key, k.scopes, k.expires_at,
-             t.id, t.name, t.plan, t.limits, t.settings, t.enabled and not t.erasing as "enabled!", t.callback_secret
+             t.id, t.name, t.plan, t.limits, t.settings, t.enabled and not t.erasing as "enabled!"
            from api_keys k join tenants t on t.id = k.tenant_id
            where k.hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())"#,
         &hash[..]
@@ -193,15 +193,7 @@ pub async fn open(tx: &mut SystemTx, hash: &[u8; 32]) -> Result<Option<Opened>, 
     .await?;
     row.map(|row| {
         let id = TenantId::from_uuid(row.id);
-        let tenant = super::tenants::tenant(
-            id,
-            row.name,
-            &row.plan,
-            row.limits,
-            row.settings,
-            row.enabled,
-            row.callback_secret,
-        )?;
+        let tenant = super::tenants::tenant(id, row.name, &row.plan, row.limits, row.settings, row.enabled)?;
         Ok(Opened {
             key: ApiKeyId::from_uuid(row.key),
             tenant,

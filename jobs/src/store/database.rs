@@ -155,8 +155,12 @@ pub async fn migrate(url: &str) -> Result<(), StoreError> {
 #[async_trait]
 pub trait Scope: Send + Sized {
     async fn begin(database: &Database, tenant: Option<TenantId>) -> Result<Self, StoreError>;
+    /// The tenant whose rows it is confined to.
+    fn owner(&self) -> Option<TenantId>;
     fn connection(&mut self) -> &mut PgConnection;
     async fn commit(self) -> Result<(), StoreError>;
+    /// Undoes everything and gives the locks back, before it returns. Dropping does so some time later.
+    async fn rollback(self) -> Result<(), StoreError>;
 }
 
 /// A transaction of the application role, confined to one tenant by row-level security.
@@ -177,12 +181,20 @@ impl Scope for TenantTx {
         database.tenant(tenant.ok_or(StoreError::TenantMissing)?).await
     }
 
+    fn owner(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
     fn connection(&mut self) -> &mut PgConnection {
         self.tx.deref_mut()
     }
 
     async fn commit(self) -> Result<(), StoreError> {
         Ok(self.tx.commit().await?)
+    }
+
+    async fn rollback(self) -> Result<(), StoreError> {
+        Ok(self.tx.rollback().await?)
     }
 }
 
@@ -197,11 +209,19 @@ impl Scope for SystemTx {
         database.system().await
     }
 
+    fn owner(&self) -> Option<TenantId> {
+        None
+    }
+
     fn connection(&mut self) -> &mut PgConnection {
         self.tx.deref_mut()
     }
 
     async fn commit(self) -> Result<(), StoreError> {
         Ok(self.tx.commit().await?)
+    }
+
+    async fn rollback(self) -> Result<(), StoreError> {
+        Ok(self.tx.rollback().await?)
     }
 }

@@ -1,10 +1,11 @@
 //! Webhook endpoints as their owner manages them; delivering to them is in [`super::webhooks`].
 
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{Scope, StoreError, TenantTx};
-use crate::domain::{event::EventType, ids::EndpointId};
+use super::{Scope, StoreError, TenantTx, secrets::Column};
+use crate::domain::{event::EventType, ids::EndpointId, secret::Vault};
 
 #[derive(Debug, Clone)]
 pub struct NewEndpoint<'a> {
@@ -13,12 +14,18 @@ pub struct NewEndpoint<'a> {
     /// Empty: all.
     pub event_types: &'a [EventType],
     /// `whsec_…`, signs deliveries.
-    pub secret: &'a str,
+    pub secret: &'a SecretString,
 }
 
 /// Adds an endpoint; returns false when the tenant already has `limit` of them.
-pub async fn insert(tx: &mut TenantTx, endpoint: &NewEndpoint<'_>, limit: i64) -> Result<bool, StoreError> {
+pub async fn insert(
+    tx: &mut TenantTx,
+    vault: &Vault,
+    endpoint: &NewEndpoint<'_>,
+    limit: i64,
+) -> Result<bool, StoreError> {
     let tenant = tx.tenant().uuid();
+    let secret = vault.seal(Column::EndpointSecret.place(Some(tx.tenant()), endpoint.id.uuid()), endpoint.secret);
     let types: Vec<String> = endpoint.event_types.iter().map(|kind| kind.as_str().to_owned()).collect();
     let added = sqlx::query!(
         "insert into webhook_endpoints (id, tenant_id, url, event_types, secret)
@@ -27,7 +34,7 @@ pub async fn insert(tx: &mut TenantTx, endpoint: &NewEndpoint<'_>, limit: i64) -
         tenant,
         endpoint.url,
         &types,
-        endpoint.secret,
+        secret.as_bytes(),
         limit,
     )
     .execute(tx.connection())

@@ -1,5 +1,7 @@
 //! What can go wrong in the store, by what the caller can do about it.
 
+use crate::domain::secret::OpenError;
+
 /// A failed statement.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -18,6 +20,9 @@ pub enum StoreError {
     /// The tenant is disabled or being erased, and takes no new work.
     #[error("the tenant takes no new work")]
     TenantClosed,
+    /// A stored secret that cannot be opened.
+    #[error(transparent)]
+    Sealed(#[from] OpenError),
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
 }

@@ -11,8 +11,8 @@ use super::StoreError;
 /// Deletes saved responses of requests older than `age`.
 pub async fn idempotency_keys(connection: &mut PgConnection, age: Duration, limit: i64) -> Result<u64, StoreError> {
     let deleted = sqlx::query!(
-        "delete from idempotency_keys where (tenant_id, key) in (
-           select tenant_id, key from idempotency_keys where created_at < now() - make_interval(secs => $1)
+        "delete from idempotency_keys where id in (
+           select id from idempotency_keys where created_at < now() - make_interval(secs => $1)
            order by created_at limit $2)",
         age.as_secs_f64(),
         limit,

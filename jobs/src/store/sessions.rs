@@ -103,7 +103,7 @@ pub struct Opened {
 pub async fn open(tx: &mut SystemTx, token_hash: &[u8; 32]) -> Result<Option<Opened>, StoreError> {
     let row = sqlx::query!(
         "select s.id as session, s.expires_at, u.id as user, u.role,
-           t.id, t.name, t.plan, t.limits, t.settings, t.enabled, t.callback_secret
+           t.id, t.name, t.plan, t.limits, t.settings, t.enabled
          from sessions s
            join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
            join tenants t on t.id = s.tenant_id
@@ -116,15 +116,7 @@ pub async fn open(tx: &mut SystemTx, token_hash: &[u8; 32]) -> Result<Option<Ope
     .await?;
     row.map(|row| {
         let id = TenantId::from_uuid(row.id);
-        let tenant = super::tenants::tenant(
-            id,
-            row.name,
-            &row.plan,
-            row.limits,
-            row.settings,
-            row.enabled,
-            row.callback_secret,
-        )?;
+        let tenant = super::tenants::tenant(id, row.name, &row.plan, row.limits, row.settings, row.enabled)?;
         Ok(Opened {
             session: SessionId::from_uuid(row.session),
             user: UserId::from_uuid(row.user),

@@ -1,13 +1,15 @@
 //! Tenants: their plan, limits and settings, and what Stripe says of them.
 
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Scope, StoreError, SystemTx, TenantTx};
+use super::{Scope, StoreError, SystemTx, TenantTx, secrets::Column};
 use crate::domain::{
     ids::TenantId,
     plan::{LimitOverrides, Limits, Plan},
+    secret::Vault,
     settings::Settings,
 };
 
@@ -19,7 +21,7 @@ pub struct NewTenant {
     pub limits: LimitOverrides,
     pub settings: Settings,
     /// `whsec_…`, signs deliveries to callback URLs.
-    pub callback_secret: String,
+    pub callback_secret: SecretString,
 }
 
 #[derive(Debug, Clone)]
@@ -31,10 +33,11 @@ pub struct Tenant {
     pub limits: Limits,
     pub settings: Settings,
     pub enabled: bool,
-    pub callback_secret: String,
 }
 
-pub async fn insert(tx: &mut SystemTx, tenant: &NewTenant) -> Result<(), StoreError> {
+pub async fn insert(tx: &mut SystemTx, vault: &Vault, tenant: &NewTenant) -> Result<(), StoreError> {
+    let place = Column::CallbackSecret.place(Some(tenant.id), tenant.id.uuid());
+    let callback_secret = vault.seal(place, &tenant.callback_secret);
     sqlx::query!(
         "insert into tenants (id, name, plan, limits, settings, callback_secret) values ($1, $2, $3, $4, $5, $6)",
         tenant.id.uuid(),
@@ -42,7 +45,7 @@ pub async fn insert(tx: &mut SystemTx, tenant: &NewTenant) -> Result<(), StoreEr
         tenant.plan.as_str(),
         serde_json::to_value(tenant.limits)?,
         serde_json::to_value(&tenant.settings)?,
-        tenant.callback_secret,
+        callback_secret.as_bytes(),
     )
     .execute(tx.connection())
     .await?;
@@ -148,13 +151,13 @@ pub async fn update(tx: &mut TenantTx, tenant: &Managed) -> Result<(), StoreErro
 pub async fn current(tx: &mut TenantTx) -> Result<Tenant, StoreError> {
     let id = tx.tenant();
     let row = sqlx::query!(
-        r#"select name, plan, limits, settings, enabled and not erasing as "enabled!", callback_secret
+        r#"select name, plan, limits, settings, enabled and not erasing as "enabled!"
            from tenants where id = $1"#,
         id.uuid()
     )
     .fetch_one(tx.connection())
     .await?;
-    tenant(id, row.name, &row.plan, row.limits, row.settings, row.enabled, row.callback_secret)
+    tenant(id, row.name, &row.plan, row.limits, row.settings, row.enabled)
 }
 
 pub(super) fn tenant(
@@ -164,7 +167,6 @@ pub(super) fn tenant(
     limits: Value,
     settings: Value,
     enabled: bool,
-    callback_secret: String,
 ) -> Result<Tenant, StoreError> {
     let plan = self::plan(plan)?;
     Ok(Tenant {
@@ -174,7 +176,6 @@ pub(super) fn tenant(
         limits: serde_json::from_value::<LimitOverrides>(limits)?.apply(plan.limits()),
         settings: serde_json::from_value(settings)?,
         enabled,
-        callback_secret,
     })
 }
 

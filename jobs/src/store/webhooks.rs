@@ -1,13 +1,18 @@
 //! Webhook endpoints, callback URLs and every attempt to deliver to them.
 
-use super::{Scope, StoreError, TenantTx};
-use crate::domain::ids::{EndpointId, EventId, MessageId};
+use secrecy::SecretString;
+
+use super::{Scope, StoreError, TenantTx, secrets::Column};
+use crate::domain::{
+    ids::{EndpointId, EventId, MessageId},
+    secret::{Sealed, Vault},
+};
 
 /// Where an event goes and the secret that signs it.
 #[derive(Debug, Clone)]
 pub struct Receiver {
     pub url: String,
-    pub secret: String,
+    pub secret: SecretString,
 }
 
 /// Enabled endpoints that want a type of event; an empty list of types wants all.
@@ -24,17 +29,20 @@ pub async fn subscribed(tx: &mut TenantTx, event_type: &str) -> Result<Vec<Endpo
     Ok(ids.into_iter().map(EndpointId::from_uuid).collect())
 }
 
-/// An endpoint that is still enabled.
-pub async fn endpoint(tx: &mut TenantTx, id: EndpointId) -> Result<Option<Receiver>, StoreError> {
-    Ok(sqlx::query_as!(Receiver, "select url, secret from webhook_endpoints where id = $1 and enabled", id.uuid())
+/// An endpoint that is still enabled. Fails with [`StoreError::Sealed`] when its secret does not open.
+pub async fn endpoint(tx: &mut TenantTx, vault: &Vault, id: EndpointId) -> Result<Option<Receiver>, StoreError> {
+    let place = Column::EndpointSecret.place(Some(tx.tenant()), id.uuid());
+    let row = sqlx::query!("select url, secret from webhook_endpoints where id = $1 and enabled", id.uuid())
         .fetch_optional(tx.connection())
-        .await?)
+        .await?;
+    row.map(|row| Ok(Receiver { url: row.url, secret: vault.open(place, &Sealed::from_bytes(row.secret))? }))
+        .transpose()
 }
 
-/// A message's callback URL with the tenant's secret.
-pub async fn callback(tx: &mut TenantTx, message: MessageId) -> Result<Option<Receiver>, StoreError> {
-    Ok(sqlx::query_as!(
-        Receiver,
+/// A message's callback URL with the tenant's secret. Fails with [`StoreError::Sealed`] when that does not open.
+pub async fn callback(tx: &mut TenantTx, vault: &Vault, message: MessageId) -> Result<Option<Receiver>, StoreError> {
+    let place = Column::CallbackSecret.place(Some(tx.tenant()), tx.tenant().uuid());
+    let row = sqlx::query!(
         r#"select m.callback_url as "url!", t.callback_secret as secret
            from messages m join tenants t on t.id = m.tenant_id
            where m.id = $1 and m.created_at = $2 and m.callback_url is not null"#,
@@ -42,6 +50,20 @@ pub async fn callback(tx: &mut TenantTx, message: MessageId) -> Result<Option<Re
         message.created_at(),
     )
     .fetch_optional(tx.connection())
+    .await?;
+    row.map(|row| Ok(Receiver { url: row.url, secret: vault.open(place, &Sealed::from_bytes(row.secret))? }))
+        .transpose()
+}
+
+/// Whether a message has a callback URL.
+pub async fn has_callback(tx: &mut TenantTx, message: MessageId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists(
+             select from messages where id = $1 and created_at = $2 and callback_url is not null) as "has!""#,
+        message.uuid(),
+        message.created_at(),
+    )
+    .fetch_one(tx.connection())
     .await?)
 }
 

@@ -7,6 +7,7 @@ use jobs::{
     domain::{
         ids::{JobId, SearchId, TenantId},
         plan::Share,
+        secret::Vault,
     },
     kinds,
     queue::{
@@ -219,6 +220,7 @@ async fn a_job_that_enqueues_an_oversized_one_is_dead_at_once_with_that_cause() 
         cancellations: Announcements::default(),
         group_commit: GroupCommit::start(database.clone()).0,
         engines: worker::engines::connect(settings.engines).await.unwrap(),
+        vault: Vault::ephemeral(),
         prices: Arc::default(),
         webhook_attempts: 1,
         retention: Retention { history_days: 30, message_months: 0, api_log_months: 0 },

@@ -132,8 +132,8 @@ async fn a_tenant_is_erased_under_its_running_jobs_and_across_a_crash() {
     let (name, content_type) = ("parts.md".to_owned(), "text/markdown".to_owned());
     client.upload_text(&TextUpload { name, content_type, text: large, ..TextUpload::default() }).await.unwrap();
     sqlx::query(
-        "insert into idempotency_keys (tenant_id, key, fingerprint, response)
-         select $1, n::text, '', '{}' from generate_series(1, 30000) n",
+        "insert into idempotency_keys (id, tenant_id, audience, key, fingerprint, status, response)
+         select gen_random_uuid(), $1, 'tenant', n::text, '', 202, '{}' from generate_series(1, 30000) n",
     )
     .bind(gone.uuid())
     .execute(stack.database.owner().await)

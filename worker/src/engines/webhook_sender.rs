@@ -17,6 +17,7 @@ use reqwest::{
     header::{CONTENT_TYPE, RETRY_AFTER},
     redirect::Policy,
 };
+use secrecy::ExposeSecret;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 
 use self::resolver::{GuardedResolver, RefusedName, SystemNames};
@@ -90,7 +91,7 @@ impl WebhookSender for HttpWebhookSender {
     async fn send(&self, request: SignedRequest) -> Result<WebhookReply, SendError> {
         let url = self.policy.check_url(&request.url).map_err(|refusal| SendError::Refused(refusal.to_string()))?;
         let timestamp = Utc::now().timestamp();
-        let signature = Webhook::new(&request.secret)
+        let signature = Webhook::new(request.secret.expose_secret())
             .and_then(|webhook| webhook.sign(&request.id, timestamp, request.body.as_bytes()))
             .map_err(|error| SendError::Refused(format!("the request cannot be signed: {error}")))?;
         let sent = self

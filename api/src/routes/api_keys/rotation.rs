@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{Json as Body, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{audit::Action, ids::ApiKeyId},
@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 
 use super::{Created, insert};
 use crate::{
-    extract::{Caller, Json, PathId, scope::Admin},
+    extract::{Caller, Json, KeyHeader, Keyed, PathId, Traceparent, scope::Admin},
+    once::Answer,
     problem::{Document, Fields, Kind, Problem},
     request_id::RequestId,
     state::AppState,
@@ -71,7 +72,7 @@ pub fn must_work(
 #[utoipa::path(
     post, path = "/v1/api-keys/{id}/rotate", tag = "access", operation_id = "rotate_api_key",
     security(("tenant_key" = ["admin"])),
-    params(("id" = String, Path, example = "key_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    params(("id" = String, Path, example = "key_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), KeyHeader),
     request_body = Rotation,
     responses(
         (status = 201, description = "The new key. Its secret is shown this once.", body = Created),
@@ -84,23 +85,29 @@ pub async fn rotate(
     State(state): State<AppState>,
     request_id: RequestId,
     PathId(id): PathId<ApiKeyId>,
-    Json(rotation): Json<Rotation>,
-) -> Result<(StatusCode, Body<Created>), Problem> {
+    trace: Traceparent,
+    Keyed { once, body: Json(rotation) }: Keyed<Json<Rotation>>,
+) -> Result<Answer, Problem> {
     let overlap = rotation.check()?;
-    let mut tx = state.read(caller.id).await?;
-    let old = api_keys::lock(&mut tx, id).await?.ok_or_else(|| Problem::not_found("key"))?;
-    must_work(old.revoked_at, old.expires_at, old.replaced_by.is_some())?;
-    if let Some(lacking) = caller.scopes().lacks_of(old.scopes) {
-        return Err(Problem::scope(lacking));
-    }
-    let expires_at = rotation.expires_at(old.created_at, old.expires_at);
-    let created = insert(&mut tx, &old.name, old.scopes, expires_at).await?;
-    api_keys::replace(&mut tx, id, created.record.id, overlap).await?;
     let author = caller.author(request_id);
-    let after = json!({
-        "replaced_by": created.record.id, "overlap_seconds": overlap.as_secs(), "new_expires_at": expires_at,
-    });
-    audit::record(tx.connection(), &author.made(Some(caller.id), Action::ApiKeyRotated, id, after)).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(created)))
+    let work = state.work(&caller, &trace).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            let tx = work.tx();
+            let old = api_keys::lock(tx, id).await?.ok_or_else(|| Problem::not_found("key"))?;
+            must_work(old.revoked_at, old.expires_at, old.replaced_by.is_some())?;
+            if let Some(lacking) = caller.scopes().lacks_of(old.scopes) {
+                return Err(Problem::scope(lacking));
+            }
+            let expires_at = rotation.expires_at(old.created_at, old.expires_at);
+            let created = insert(tx, &old.name, old.scopes, expires_at).await?;
+            api_keys::replace(tx, id, created.record.id, overlap).await?;
+            let after = json!({
+                "replaced_by": created.record.id, "overlap_seconds": overlap.as_secs(), "new_expires_at": expires_at,
+            });
+            let entry = author.made(Some(tx.tenant()), Action::ApiKeyRotated, id, after);
+            audit::record(tx.connection(), &entry).await?;
+            Answer::secret(StatusCode::CREATED, &created)
+        })
+        .await
 }

@@ -16,9 +16,10 @@ use utoipa::ToSchema;
 use super::filter::Selection;
 use crate::{
     extract::{
-        Caller, Json, PathId,
+        Caller, Json, KeyHeader, Keyed, PathId, Traceparent,
         scope::{JobsWrite, Read},
     },
+    once::Answer,
     problem::{Document, Fields, Problem},
     state::AppState,
 };
@@ -99,6 +100,7 @@ impl From<replays::Replay> for Replay {
 #[utoipa::path(
     post, path = "/v1/jobs/dead/replays", tag = "jobs", operation_id = "start_dead_job_replay",
     security(("tenant_key" = ["jobs:write"])),
+    params(KeyHeader),
     request_body = Request,
     responses(
         (status = 202, description = "Started.", body = Replay),
@@ -109,8 +111,9 @@ impl From<replays::Replay> for Replay {
 pub async fn start(
     caller: Caller<JobsWrite>,
     State(state): State<AppState>,
-    Json(request): Json<Request>,
-) -> Result<(StatusCode, Body<Replay>), Problem> {
+    trace: Traceparent,
+    Keyed { once, body: Json(request) }: Keyed<Json<Request>>,
+) -> Result<Answer, Problem> {
     let Request { kind, cause_contains, died_after, died_before, all, rate_per_second } = request;
     let selection = Selection { kind, cause_contains, died_after, died_before, all };
     let rate = rate_per_second.unwrap_or(DEFAULT_RATE);
@@ -121,11 +124,12 @@ pub async fn start(
     }
     let filter = selection.filter(caller.id, &mut fields);
     fields.finish()?;
-    let mut tx = state.read(caller.id).await?;
-    let id = replay_dead_jobs::start(&mut tx, &filter, rate).await?;
-    let replay = find(&mut tx, id).await?;
-    tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Body(replay)))
+    let work = state.work(&caller, &trace).await?;
+    once.run(&state.vault, work, async |work| {
+        let id = replay_dead_jobs::start(work.tx(), &filter, rate).await?;
+        Answer::new(StatusCode::ACCEPTED, &find(work.tx(), id).await?)
+    })
+    .await
 }
 
 /// Reads how far a replay has come. Kept for 30 days after its end.

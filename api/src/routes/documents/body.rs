@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    extract::{RawJson, is_json},
+    extract::{Json, is_json},
     openapi::schemas,
     problem::{Fields, Kind, Problem},
 };
@@ -76,8 +76,7 @@ pub struct Upload {
 
 pub async fn read(request: Request) -> Result<Upload, Problem> {
     let upload = if is_json(request.headers()) {
-        let RawJson { value: Text { name, content_type, text, tags, language }, .. } =
-            RawJson::from_request(request, &()).await?;
+        let Json(Text { name, content_type, text, tags, language }) = Json::from_request(request, &()).await?;
         Upload { name, content_type, tags, language, bytes: text.into() }
     } else if is_form(request.headers()) {
         form(request).await?

@@ -3,22 +3,26 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
 };
 use jobs::{
     domain::{document::Status, ids::DocumentId},
     kinds::embed_document::EmbedDocument,
-    store::documents::{self, NewDocument},
+    queue::Work,
+    store::{
+        TenantTx,
+        documents::{self, NewDocument},
+    },
 };
 
 use super::{
     Accepted,
-    body::{self, File, Text},
+    body::{self, File, Text, Upload},
 };
 use crate::{
-    extract::{Caller, Traceparent, scope::DocumentsWrite},
+    extract::{Caller, KeyHeader, Traceparent, Watched, scope::DocumentsWrite},
+    once::Answer,
     problem::{Document, Kind, Problem},
     state::AppState,
 };
@@ -35,6 +39,7 @@ const SMALL: u64 = 1024 * 1024;
 #[utoipa::path(
     post, path = "/v1/documents", tag = "documents", operation_id = "upload_document",
     security(("tenant_key" = ["documents:write"])),
+    params(KeyHeader),
     request_body(content((Text = "application/json"), (File = "multipart/form-data"))),
     responses(
         (status = 202, description = "Stored; being read.", body = Accepted),
@@ -47,7 +52,7 @@ pub async fn upload(
     State(state): State<AppState>,
     trace: Traceparent,
     request: Request,
-) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Json<Accepted>), Problem> {
+) -> Result<Answer, Problem> {
     let size = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let _place = match size {
         Some(size) if size > MAX_BODY as u64 => return Err(Problem::new(Kind::PayloadTooLarge)),
@@ -56,7 +61,15 @@ pub async fn upload(
             Problem::unavailable("Too many large uploads at once.").retry_after(Duration::from_secs(5))
         })?),
     };
+    let (request, watched) = Watched::begin(request)?;
     let upload = body::read(request).await?;
+    let once = watched.end().await?;
+    let limit = caller.limits.documents;
+    let work = state.work(&caller, &trace).await?;
+    once.run(&state.vault, work, async |work| store(work, upload, limit).await).await
+}
+
+async fn store(work: &mut Work<TenantTx>, upload: Upload, limit: i64) -> Result<Answer, Problem> {
     let id = DocumentId::generate();
     let document = NewDocument {
         id,
@@ -66,14 +79,12 @@ pub async fn upload(
         language: upload.language.as_deref(),
         bytes: &upload.bytes,
     };
-    let limit = caller.limits.documents;
-    let mut work = state.work(&caller, &trace).await?;
     if !documents::insert(work.tx(), &document, limit).await? {
         let held = documents::count(work.tx()).await?;
         return Err(Problem::plan_limit("documents", limit, held));
     }
-    work.enqueue(&EmbedDocument { tenant: caller.id, document: id, version: 1 })?;
-    work.commit().await?;
-    let location = HeaderValue::from_str(&format!("/v1/documents/{id}")).expect("an id is visible ASCII");
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Accepted { id, status: Status::Pending })))
+    let tenant = work.tx().tenant();
+    work.enqueue(&EmbedDocument { tenant, document: id, version: 1 })?;
+    let accepted = Accepted { id, status: Status::Pending };
+    Ok(Answer::new(StatusCode::ACCEPTED, &accepted)?.at(format!("/v1/documents/{id}")))
 }

@@ -1,5 +1,6 @@
 //! Accepting a message: everything that must be true after a 202, in one transaction.
 
+use axum::http::StatusCode;
 use jobs::{
     domain::{
         event::NewEvent,
@@ -10,22 +11,21 @@ use jobs::{
     queue::Work,
     store::{
         TenantTx, conversations,
-        idempotency::{self, Known},
         messages::{self, NewCustomerMessage},
         tenants::Tenant,
         usage::{self, Meter, Reached},
     },
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Links;
 use crate::{
     extract::Traceparent,
+    once::{Answer, Once},
     openapi::schemas,
-    problem::{Kind, Problem},
+    problem::Problem,
     state::AppState,
 };
 
@@ -51,29 +51,6 @@ pub struct Acceptable {
     pub callback_url: Option<String>,
 }
 
-/// An Idempotency-Key and what it stands for.
-pub struct Once {
-    pub key: String,
-    fingerprint: [u8; 32],
-}
-
-impl Once {
-    /// `body` is the request's, byte for byte.
-    pub fn new(key: String, body: &[u8]) -> Self {
-        let fingerprint = Sha256::new().chain_update("POST /v1/messages\n").chain_update(body).finalize().into();
-        Self { key, fingerprint }
-    }
-}
-
-/// What acceptance came to.
-pub struct Outcome {
-    pub message: MessageId,
-    /// The body of the 202.
-    pub response: Value,
-    /// Whether an earlier request with the key was accepted and this one changed nothing.
-    pub replayed: bool,
-}
-
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AcceptedMessage)]
 pub struct Accepted {
@@ -93,19 +70,28 @@ pub async fn accept(
     tenant: &Tenant,
     trace: &Traceparent,
     message: Acceptable,
-    once: Option<Once>,
-) -> Result<Outcome, Problem> {
-    let mut work = state.work(tenant, trace).await?;
-    if let Some(Once { key, fingerprint }) = &once {
-        match idempotency::claim(work.tx(), key, fingerprint).await? {
-            Known::New => {}
-            Known::Replay(response) => return replay(response),
-            Known::InFlight => return Err(Problem::new(Kind::IdempotencyInFlight)),
-            Known::Mismatch => return Err(Problem::new(Kind::IdempotencyMismatch)),
-        }
-    }
-    let (id, opens) = (MessageId::generate(), message.conversation.is_none());
-    let (conversation, seq) = place(&mut work, &message).await?;
+    once: Once,
+) -> Result<Answer, Problem> {
+    let work = state.work(tenant, trace).await?;
+    let opens = message.conversation.is_none();
+    let effect = async |work: &mut Work<TenantTx>| store(work, message).await;
+    // Last, because from here to the commit the tenant's other requests wait for its counters.
+    let last = async |work: &mut Work<TenantTx>| {
+        let Some(Reached { meter, used, limit }) = usage::reserve(work.tx(), opens, tenant.limits).await? else {
+            return Ok(());
+        };
+        let name = match meter {
+            Meter::Messages => "messages",
+            Meter::Conversations => "conversations",
+        };
+        Err(Problem::plan_limit(name, limit, used))
+    };
+    once.run_then(&state.vault, work, effect, last).await
+}
+
+async fn store(work: &mut Work<TenantTx>, message: Acceptable) -> Result<Answer, Problem> {
+    let id = MessageId::generate();
+    let (conversation, seq) = place(work, &message).await?;
     let metadata = message.metadata.map(Value::Object);
     let stored = NewCustomerMessage {
         id,
@@ -116,23 +102,12 @@ pub async fn accept(
         callback_url: message.callback_url.as_deref(),
     };
     messages::insert_customer(work.tx(), &stored).await?;
-    work.enqueue(&IngestMessage { tenant: tenant.id, conversation, message: id })?;
+    let tenant = work.tx().tenant();
+    work.enqueue(&IngestMessage { tenant, conversation, message: id })?;
+    work.count(metrics::counter!("metachat_messages_accepted_total"));
     let links = Links::of(id, conversation);
-    let response = json!(Accepted { id, conversation_id: conversation, status: Status::Queued, links });
-    if let Some(Once { key, fingerprint }) = &once {
-        idempotency::save(work.tx(), key, fingerprint, &response).await?;
-    }
-    // Last, because from here to the commit the tenant's other requests wait for its counters.
-    if let Some(Reached { meter, used, limit }) = usage::reserve(work.tx(), opens, tenant.limits).await? {
-        let name = match meter {
-            Meter::Messages => "messages",
-            Meter::Conversations => "conversations",
-        };
-        return Err(Problem::plan_limit(name, limit, used));
-    }
-    work.commit().await?;
-    metrics::counter!("metachat_messages_accepted_total").increment(1);
-    Ok(Outcome { message: id, response, replayed: false })
+    let accepted = Accepted { id, conversation_id: conversation, status: Status::Queued, links };
+    Ok(Answer::new(StatusCode::ACCEPTED, &accepted)?.at(format!("/v1/messages/{id}")))
 }
 
 /// The message's conversation, found or opened, and its place in it.
@@ -147,10 +122,4 @@ async fn place(work: &mut Work<TenantTx>, message: &Acceptable) -> Result<(Conve
     conversations::open(work.tx(), conversation, id, name).await?;
     emit(work, NewEvent::conversation_created(conversation)).await?;
     Ok((conversation, conversations::FIRST))
-}
-
-fn replay(response: Value) -> Result<Outcome, Problem> {
-    let message = response["id"].as_str().and_then(|id| id.parse().ok());
-    let message = message.ok_or_else(|| Problem::new(Kind::Internal).cause("a saved response names no message"))?;
-    Ok(Outcome { message, response, replayed: true })
 }

@@ -1,22 +1,29 @@
 //! Submitting a message.
 
+use std::time::Duration;
+
 use axum::{
-    Json,
+    Json as Body,
     extract::State,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
-use jobs::domain::{egress::EgressPolicy, ids::ConversationId, message::MessageText};
+use jobs::domain::{
+    egress::EgressPolicy,
+    ids::{ConversationId, TenantId},
+    message::MessageText,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
-    accept::{self, Acceptable, Accepted, Contact, Once},
+    accept::{self, Acceptable, Accepted, Contact},
     view::Message,
 };
 use crate::{
-    extract::{Caller, IdempotencyKey, PreferWait, RawJson, Traceparent, scope::MessagesWrite},
+    extract::{Caller, Json, KeyHeader, Keyed, PreferWait, Traceparent, scope::MessagesWrite},
+    once::{Answer, REPLAYED},
     problem::{Document, Fields, Problem},
     state::AppState,
     waiting,
@@ -29,7 +36,6 @@ const MAX_CONTACT: usize = 200;
 /// Longest callback URL, in characters.
 const MAX_URL: usize = 2048;
 
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -57,8 +63,7 @@ pub struct Submission {
     post, path = "/v1/messages", tag = "messages", operation_id = "submit_message",
     security(("tenant_key" = ["messages:write"])),
     params(
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "Makes a repetition safe: the same key and body get \
-            the first response again, with `Idempotency-Replayed: true`. At most 255 characters, kept at least 24 hours."),
+        KeyHeader,
         ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N (at most 60) seconds for the answer.",
             example = "wait=20"),
     ),
@@ -70,43 +75,39 @@ pub struct Submission {
             content_type = "application/problem+json"),
         (status = 404, description = "There is no such conversation.", body = Document,
             content_type = "application/problem+json"),
-        (status = 409, description = "The first request with this key is in flight.", body = Document,
-            content_type = "application/problem+json"),
     )
 )]
 pub async fn submit(
     caller: Caller<MessagesWrite>,
     State(state): State<AppState>,
     trace: Traceparent,
-    IdempotencyKey(key): IdempotencyKey,
     PreferWait(prefer): PreferWait,
-    RawJson { value, bytes }: RawJson<Submission>,
+    Keyed { once, body: Json(submission) }: Keyed<Json<Submission>>,
 ) -> Result<Response, Problem> {
-    let message = check(value, &state.egress)?;
-    let once = key.map(|key| Once::new(key, &bytes));
+    let message = check(submission, &state.egress)?;
     let accepted = accept::accept(&state, &caller, &trace, message, once).await?;
+    let replayed = accepted.replayed;
 
+    // From here on the message is accepted: a failure to wait is no failure of the request.
     let waited = match prefer {
-        // From here on the message is accepted: a failure to wait is no failure of the request.
-        Some(wait) if !wait.is_zero() => {
-            let message = waiting::for_message(&state, caller.id, accepted.message, wait).await.ok().flatten();
-            message.filter(|message| message.status.is_final()).map(|message| (wait, message))
-        }
+        Some(wait) if !wait.is_zero() => final_within(&state, caller.id, &accepted, wait).await.map(|it| (wait, it)),
         _ => None,
     };
-    let location =
-        HeaderValue::from_str(&format!("/v1/messages/{}", accepted.message)).expect("an id is visible ASCII");
-    let mut response = match waited {
-        Some((wait, message)) => {
-            let applied = HeaderValue::from_str(&format!("wait={}", wait.as_secs())).expect("digits are visible ASCII");
-            ([(PREFERENCE_APPLIED, applied)], Json(Message::from(message))).into_response()
-        }
-        None => (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted.response)).into_response(),
-    };
-    if accepted.replayed {
+    let Some((wait, message)) = waited else { return Ok(accepted.into_response()) };
+    let applied = HeaderValue::from_str(&format!("wait={}", wait.as_secs())).expect("digits are visible ASCII");
+    let mut response = ([(PREFERENCE_APPLIED, applied)], Body(message)).into_response();
+    if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// The accepted message, when it ends in time.
+async fn final_within(state: &AppState, tenant: TenantId, accepted: &Answer, wait: Duration) -> Option<Message> {
+    let accepted: Value = serde_json::from_str(accepted.body()).ok()?;
+    let id = accepted["id"].as_str()?.parse().ok()?;
+    let message = waiting::for_message(state, tenant, id, wait).await.ok().flatten()?;
+    message.status.is_final().then(|| message.into())
 }
 
 fn check(submission: Submission, egress: &EgressPolicy) -> Result<Acceptable, Problem> {

@@ -22,7 +22,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::check;
 use crate::{
-    extract::{Admin, Json, PathId, Query, Traceparent},
+    extract::{Admin, Json, KeyHeader, Keyed, PathId, Query, Traceparent},
+    once::Answer,
     openapi::schemas,
     page::{List, Page},
     problem::{Document, Fields, Problem},
@@ -207,7 +208,7 @@ pub async fn delete(
 #[utoipa::path(
     post, path = "/v1/tenants/{id}/api-keys", tag = "tenants", operation_id = "create_tenant_api_key",
     security(("admin_key" = [])),
-    params(("id" = String, Path, example = "tnt_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    params(("id" = String, Path, example = "tnt_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), KeyHeader),
     request_body = api_keys::Request,
     responses(
         (status = 201, description = "The key. Its secret is shown this once.", body = api_keys::Created),
@@ -220,21 +221,24 @@ pub async fn create_api_key(
     State(state): State<AppState>,
     request_id: RequestId,
     PathId(id): PathId<TenantId>,
-    Json(request): Json<api_keys::Request>,
-) -> Result<(StatusCode, Body<api_keys::Created>), Problem> {
+    Keyed { once, body: Json(request) }: Keyed<Json<api_keys::Request>>,
+) -> Result<Answer, Problem> {
     api_keys::check(&request)?;
-    let mut tx = state.read(id).await?;
-    tenants::lock(&mut tx).await?.ok_or_else(|| Problem::not_found("tenant"))?;
-    let created = api_keys::make(&mut tx, &request, &admin.author(request_id)).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(created)))
+    let author = admin.author(request_id);
+    let work = state.operators_work(Some(id)).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            tenants::lock(work.tx()).await?.ok_or_else(|| Problem::not_found("tenant"))?;
+            Answer::secret(StatusCode::CREATED, &api_keys::make(work.tx(), &request, &author).await?)
+        })
+        .await
 }
 
 /// Invites a person to a tenant's team: its first owner, or another when none can log in any more.
 #[utoipa::path(
     post, path = "/v1/tenants/{id}/users", tag = "tenants", operation_id = "invite_tenant_user",
     security(("admin_key" = [])),
-    params(("id" = String, Path, example = "tnt_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    params(("id" = String, Path, example = "tnt_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), KeyHeader),
     request_body = users::Request,
     responses(
         (status = 201, description = "The user and the token to join with, shown this once.", body = users::Invited),
@@ -249,11 +253,14 @@ pub async fn invite_user(
     State(state): State<AppState>,
     request_id: RequestId,
     PathId(id): PathId<TenantId>,
-    Json(request): Json<users::Request>,
-) -> Result<(StatusCode, Body<users::Invited>), Problem> {
+    Keyed { once, body: Json(request) }: Keyed<Json<users::Request>>,
+) -> Result<Answer, Problem> {
     let new = request.check()?;
-    let mut tx = state.read(id).await?;
-    let invited = users::add(&mut tx, &new, &admin.author(request_id)).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(invited)))
+    let author = admin.author(request_id);
+    let work = state.operators_work(Some(id)).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            Answer::secret(StatusCode::CREATED, &users::add(work.tx(), &new, &author).await?)
+        })
+        .await
 }

@@ -1,7 +1,6 @@
 //! Invitations: a token that sets a password, once. A new one resets a password that was lost.
 
 use axum::{
-    Json as Body,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
@@ -24,8 +23,9 @@ use utoipa::ToSchema;
 use super::{INVITATION_LIFE, find, must_be_owner};
 use crate::{
     credentials,
-    extract::{Caller, Json, PathId, csrf, scope::Admin},
+    extract::{Caller, Json, KeyHeader, Keyed, NoBody, PathId, Traceparent, csrf, scope::Admin},
     identity::Author,
+    once::Answer,
     problem::{Document, Fields, Problem},
     request_id::RequestId,
     state::AppState,
@@ -45,7 +45,7 @@ pub struct Token {
 #[utoipa::path(
     post, path = "/v1/users/{id}/invitation", tag = "access", operation_id = "renew_invitation",
     security(("tenant_key" = ["admin"])),
-    params(("id" = String, Path, example = "usr_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    params(("id" = String, Path, example = "usr_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), KeyHeader),
     responses((status = 201, description = "The token, shown this once.", body = Token))
 )]
 pub async fn renew(
@@ -53,20 +53,27 @@ pub async fn renew(
     State(state): State<AppState>,
     request_id: RequestId,
     PathId(id): PathId<UserId>,
-) -> Result<(StatusCode, Body<Token>), Problem> {
-    let mut tx = state.read(caller.id).await?;
-    tenants::lock(&mut tx).await?;
-    let user = find(&mut tx, id).await?;
-    if user.role == Role::Owner {
-        must_be_owner(&mut tx, caller.credential()).await?;
-    }
-    let token = credentials::secret(credentials::INVITATION_PREFIX);
-    let expires_at = Utc::now() + INVITATION_LIFE;
-    users::invite(&mut tx, id, Invitation { hash: credentials::hash(&token), expires_at }).await?;
+    trace: Traceparent,
+    Keyed { once, .. }: Keyed<NoBody>,
+) -> Result<Answer, Problem> {
     let author = caller.author(request_id);
-    audit::record(tx.connection(), &author.told(Some(caller.id), Action::UserInvited, id)).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Body(Token { token, expires_at })))
+    let work = state.work(&caller, &trace).await?;
+    once.by(&author)
+        .run(&state.vault, work, async |work| {
+            let tx = work.tx();
+            tenants::lock(tx).await?;
+            let user = find(tx, id).await?;
+            if user.role == Role::Owner {
+                must_be_owner(tx, caller.credential()).await?;
+            }
+            let token = credentials::secret(credentials::INVITATION_PREFIX);
+            let expires_at = Utc::now() + INVITATION_LIFE;
+            users::invite(tx, id, Invitation { hash: credentials::hash(&token), expires_at }).await?;
+            let entry = author.told(Some(tx.tenant()), Action::UserInvited, id);
+            audit::record(tx.connection(), &entry).await?;
+            Answer::secret(StatusCode::CREATED, &Token { token, expires_at })
+        })
+        .await
 }
 
 #[derive(Deserialize, ToSchema)]
