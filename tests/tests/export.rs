@@ -51,7 +51,7 @@ async fn a_tenant_takes_away_all_it_has_and_no_secret() {
     let upload = TextUpload { name, content_type, text: text.clone(), ..TextUpload::default() };
     let document = client.upload_text(&upload).await.unwrap();
     client.settled_document(&document.id, LIMIT).await.unwrap();
-    let endpoint = client.create_endpoint("http://127.0.0.1:9/", &["billing.payment_failed"]).await.unwrap();
+    let endpoint = client.create_endpoint("http://127.0.0.1:1024/", &["billing.payment_failed"]).await.unwrap();
     let answered = ask(&client, "one", "How waterproof is the tent?").await;
     let handed_over = ask(&client, "two", "May I speak to a human being please?").await;
     let theirs = ask(&neighbour, "one", "What do the neighbours ask?").await;
