@@ -61,7 +61,7 @@ async fn submit(client: &Client, callback: &Receiver) {
 /// The response that shows an endpoint's secret, by a request that may be repeated.
 async fn created_with_a_key(stack: &Stack, key: &str) -> String {
     let request = anybody().post(format!("{}/v1/webhook-endpoints", stack.api_url)).bearer_auth(key);
-    let body = json!({ "url": "http://127.0.0.1:1/", "event_types": ["billing.payment_failed"] });
+    let body = json!({ "url": "http://127.0.0.1:1024/", "event_types": ["billing.payment_failed"] });
     let response = request.header("idempotency-key", "the-endpoint").json(&body).send().await.unwrap();
     assert_eq!(response.status(), 201);
     response.text().await.unwrap()
