@@ -9,9 +9,21 @@ mod urls;
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::ports::{SendError, SignedRequest, WebhookSender};
+use jobs::{
+    domain::{
+        event::EventType,
+        ids::{EndpointId, TenantId},
+        secret::Vault,
+    },
+    ports::{SendError, SignedRequest, WebhookSender},
+    store::{
+        Scope, TenantTx,
+        endpoints::{self, NewEndpoint},
+    },
+};
 use loadtest::client::Submission;
 use reqwest::Method;
+use secrecy::SecretString;
 use serde_json::json;
 use tests::{Stack, choose_tls_provider};
 use trap::Trap;
@@ -74,23 +86,18 @@ async fn no_stored_url_makes_a_worker_reach_into_its_network() {
         .await;
     let (tenant, client) = stack.tenant("Hostile").await;
     let owner = stack.database.owner().await.clone();
-    let tenant = Uuid::parse_str(tenant.id.trim_start_matches("tnt_")).expect("an id");
+    let tenant: TenantId = tenant.id.parse().expect("an id");
 
     // Past the api's gate, as if an earlier version had let them in.
     let stored = [urls::all(trap.port()), urls::names(trap.port())].concat();
+    let vault: Vault = stack.env("SECRETS_KEYS").parse().expect("the stack's keys");
+    let mut tx = TenantTx::begin(&stack.database.connect(), Some(tenant)).await.expect("a transaction");
     for url in &stored {
-        sqlx::query(
-            "insert into webhook_endpoints (id, tenant_id, url, event_types, secret)
-             values ($1, $2, $3, '{conversation.created}', $4)",
-        )
-        .bind(Uuid::now_v7())
-        .bind(tenant)
-        .bind(url)
-        .bind(SECRET)
-        .execute(&owner)
-        .await
-        .expect("a stored endpoint");
+        let (id, secret) = (EndpointId::generate(), SecretString::from(SECRET));
+        let endpoint = NewEndpoint { id, url, event_types: &[EventType::ConversationCreated], secret: &secret };
+        assert!(endpoints::insert(&mut tx, &vault, &endpoint, i64::MAX).await.expect("a stored endpoint"));
     }
+    tx.commit().await.expect("stored endpoints");
     let callbacks = urls::this_machine(trap.port());
     let mut submission = Submission::new("Is anybody there?");
     for url in callbacks.iter().take(5) {
