@@ -35,6 +35,7 @@ pub(super) async fn run(config: LaneBackendConfig, held: Held, deliveries: mpsc:
         sender: Some(sender),
         ended: Vec::new(),
         dry: false,
+        plenty: false,
         look_at: Instant::now(),
         backoff: BACKOFF,
         try_at: None,
@@ -78,6 +79,8 @@ struct Driver {
     free: usize,
     /// The lane had less than was asked for: it is asked again with what ended, after a wake-up, or after a while.
     dry: bool,
+    /// The lane had all that was asked for last: it is worth two calls at a time.
+    plenty: bool,
     look_at: Instant,
     backoff: Duration,
     /// While Redis is away.
@@ -104,7 +107,7 @@ impl Driver {
         // Half of the slots at once, so that two calls take turns.
         let ending = self.ended.len().min(half).min(BATCH);
         let asked = if stopping { 0 } else { (self.free + ending).min(half).min(BATCH) };
-        let claims = if self.dry { 0 } else { asked };
+        let claims = if self.dry || (under_way > 0 && !self.plenty) { 0 } else { asked };
         // A second call at the same time has to be worth it.
         let enough = if under_way == 0 { 1 } else { half.div_ceil(4) };
         if ending.max(claims) < enough {
@@ -147,6 +150,7 @@ impl Driver {
         self.free = self.free + ended.len() - claimed.len();
         if asked > 0 {
             self.dry = claimed.len() < asked;
+            self.plenty = !self.dry;
         }
         metrics::counter!("metachat_claims_total", "kind" => self.config.kind).increment(claimed.len() as u64);
         if exchanged.stale > 0 {
