@@ -34,8 +34,7 @@ pub(super) async fn run(config: LaneBackendConfig, held: Held, deliveries: mpsc:
         deliveries,
         sender: Some(sender),
         ended: Vec::new(),
-        dry: false,
-        plenty: false,
+        supply: Supply::Unknown,
         look_at: Instant::now(),
         backoff: BACKOFF,
         try_at: None,
@@ -49,13 +48,15 @@ pub(super) async fn run(config: LaneBackendConfig, held: Held, deliveries: mpsc:
         if all_ended && calls.is_empty() && driver.ended.is_empty() {
             return;
         }
-        let (dry, stopping) = (driver.dry, driver.sender.is_none());
+        let stopping = driver.sender.is_none();
+        // Not while a call is under way: its answer may be older than the wake-up, and would hide it.
+        let idle = driver.supply == Supply::Dry && calls.is_empty() && !stopping;
         tokio::select! {
             Some(answer) = calls.next() => driver.take(answer),
             more = ended.recv_many(&mut driver.ended, BATCH), if !all_ended => all_ended = more == 0,
             () = stop.cancelled(), if !stopping => driver.sender = None,
-            () = wake.notified(), if dry => driver.dry = false,
-            () = tokio::time::sleep_until(driver.look_at), if dry && !stopping => driver.dry = false,
+            () = wake.notified(), if idle => driver.supply = Supply::Unknown,
+            () = tokio::time::sleep_until(driver.look_at), if idle => driver.supply = Supply::Unknown,
             () = sleep_until_some(driver.try_at), if driver.try_at.is_some() => driver.try_at = None,
         }
     }
@@ -77,14 +78,21 @@ struct Driver {
     ended: Vec<Ended>,
     /// Slots without a job. That of a lease is free when the lane knows that it ended.
     free: usize,
-    /// The lane had less than was asked for: it is asked again with what ended, after a wake-up, or after a while.
-    dry: bool,
-    /// The lane had all that was asked for last: it is worth two calls at a time.
-    plenty: bool,
+    supply: Supply,
     look_at: Instant,
     backoff: Duration,
     /// While Redis is away.
     try_at: Option<Instant>,
+}
+
+/// What the lane is known to hold for this worker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Supply {
+    /// It had less than was asked for: it is asked again with what ended, after a wake-up, or after a while.
+    Dry,
+    Unknown,
+    /// It had all that was asked for: it is worth two calls at a time.
+    Plenty,
 }
 
 /// What came of a call.
@@ -107,7 +115,11 @@ impl Driver {
         // Half of the slots at once, so that two calls take turns.
         let ending = self.ended.len().min(half).min(BATCH);
         let asked = if stopping { 0 } else { (self.free + ending).min(half).min(BATCH) };
-        let claims = if self.dry || (under_way > 0 && !self.plenty) { 0 } else { asked };
+        let claims = match self.supply {
+            Supply::Plenty => asked,
+            Supply::Unknown if under_way == 0 => asked,
+            Supply::Unknown | Supply::Dry => 0,
+        };
         // A second call at the same time has to be worth it.
         let enough = if under_way == 0 { 1 } else { half.div_ceil(4) };
         if ending.max(claims) < enough {
@@ -149,8 +161,7 @@ impl Driver {
         let claimed = exchanged.claimed;
         self.free = self.free + ended.len() - claimed.len();
         if asked > 0 {
-            self.dry = claimed.len() < asked;
-            self.plenty = !self.dry;
+            self.supply = if claimed.len() < asked { Supply::Dry } else { Supply::Plenty };
         }
         metrics::counter!("metachat_claims_total", "kind" => self.config.kind).increment(claimed.len() as u64);
         if exchanged.stale > 0 {
