@@ -1,6 +1,9 @@
 //! The lanes' scripts against a real Redis: fairness, caps, fences, crashes.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 use jobs::{
@@ -10,11 +13,13 @@ use jobs::{
     },
     queue::{
         Envelope, Lanes,
+        backend::Delivery,
         lanes::{Claimed, Pushed, Settlement},
     },
 };
 use serde_json::json;
-use tests::{lanes, setting};
+use tests::{LaneWorker, lanes, setting};
+use tokio::sync::mpsc;
 
 const KIND: &str = "retrieve";
 
@@ -288,4 +293,32 @@ async fn finished_jobs_leave_nothing_behind() {
     let mut keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
     keys.retain(|key| !key.ends_with(":seq") && !key.ends_with(":token"));
     assert!(keys.is_empty(), "{keys:?}");
+}
+
+/// While a job's end is on its way to the lane, the next one arrives: its wake-up comes before the answer that the lane was empty
+/// a moment ago, and may not be forgotten over it.
+#[tokio::test]
+async fn a_wake_up_during_a_call_is_not_lost() {
+    let lanes = lanes(Duration::from_secs(30));
+    let (ran, mut heard) = mpsc::unbounded_channel();
+    // Several slots: the lane always has less than is asked for.
+    let worker = LaneWorker::start(&lanes, KIND, 8, move |delivery: Delivery| {
+        let ran = ran.clone();
+        async move {
+            delivery.lease.finish();
+            ran.send(()).expect("still watched");
+        }
+    });
+    let tenant = TenantId::generate();
+    let mut slowest = Duration::ZERO;
+    for round in 0..2_000_u64 {
+        let pushed = Instant::now();
+        push(&lanes, &[job(tenant, FREE)]).await;
+        heard.recv().await.expect("the worker runs");
+        slowest = slowest.max(pushed.elapsed());
+        // The next push falls on every part of the call that hands the lease in.
+        tokio::time::sleep(Duration::from_micros(round % 20 * 25)).await;
+    }
+    worker.stop().await;
+    assert!(slowest < Duration::from_millis(700), "{slowest:?}: it waited for the poll, which comes once a second");
 }
