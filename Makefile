@@ -11,7 +11,7 @@ help:
 	@echo 'make contract       Schemathesis against the running api (MINUTES=20)'
 	@echo 'make fuzz           every fuzz target for a minute (SECONDS=60)'
 	@echo 'make lint           rustfmt, clippy, shellcheck'
-	@echo 'make bench          what the queue carries, with BullMQ and pgbench beside it'
+	@echo 'make bench          what the queue carries and the api accepts, with BullMQ and pgbench beside it'
 
 demo up down lint:
 	@scripts/$@

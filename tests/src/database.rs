@@ -1,11 +1,13 @@
 //! A database per test, copied from a template that was migrated from nothing.
 
+use std::time::Duration;
+
 use jobs::store::{Database, DatabaseConfig};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::setting;
+use super::{eventually, setting};
 
 /// Serialises the making of templates and copies among test processes.
 const TEMPLATE_LOCK: i64 = 0x006d_6361_7465_7374;
@@ -66,6 +68,19 @@ impl TestDatabase {
     /// Removes every unfinished job, for tests that run no worker.
     pub async fn discard_jobs(&self) {
         sqlx::query("delete from jobs").execute(self.owner().await).await.expect("the jobs are deleted");
+    }
+
+    /// Has a schedule's job run now, and waits at most `limit` for it.
+    pub async fn run_schedule(&self, name: &'static str, limit: Duration) {
+        let set = "update schedules set next_at = now(), last_success_at = null where name = $1";
+        sqlx::query(set).bind(name).execute(self.owner().await).await.expect("a schedule");
+        eventually(&format!("{name} succeeds"), limit, async || {
+            let done = "select last_success_at is not null from schedules where name = $1";
+            let done: bool =
+                sqlx::query_scalar(done).bind(name).fetch_one(self.owner().await).await.expect("a schedule");
+            done.then_some(())
+        })
+        .await;
     }
 
     /// The number a query returns.

@@ -1,6 +1,10 @@
 //! A Redis of the test's own, for tests that take it away.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use crate::{Process, eventually, free_port};
 
@@ -65,10 +69,15 @@ impl PrivateRedis {
 }
 
 fn launch(port: u16, folder: PathBuf) -> Process {
+    Process::start("redis", &folder, server(port, &folder))
+}
+
+/// A server on loopback that keeps its data in an append-only file.
+pub(crate) fn server(port: u16, folder: &Path) -> Command {
     let mut command = Command::new("redis-server");
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""])
         .arg("--dir")
-        .arg(&folder);
-    Process::start("redis", &folder, command)
+        .arg(folder);
+    command
 }

@@ -1,10 +1,10 @@
 //! A Redis Cluster of the test's own: three masters, each with a replica.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 
-use crate::{Process, eventually, free_port};
+use crate::{Process, eventually, free_port, redis::server};
 
 const START: Duration = Duration::from_secs(60);
 const SLOTS: u16 = 16_384;
@@ -88,14 +88,11 @@ impl RedisCluster {
 
 fn launch(n: usize, folder: &tempfile::TempDir) -> Node {
     let (port, bus) = (free_port(), free_port());
-    let mut command = Command::new("redis-server");
+    let mut command = server(port, folder.path());
     command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""])
         .args(["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()])
         .args(["--cluster-node-timeout", NODE_TIMEOUT_MS, "--cluster-config-file", &format!("nodes-{n}.conf")])
-        .args(["--appenddirname", &format!("aof-{n}"), "--repl-diskless-sync-delay", "0"])
-        .arg("--dir")
-        .arg(folder.path());
+        .args(["--appenddirname", &format!("aof-{n}"), "--repl-diskless-sync-delay", "0"]);
     Node { port, bus, process: Process::start(&format!("redis-{n}"), folder.path(), command) }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command, time::Duration};
 
-use crate::{Process, eventually, free_port};
+use crate::{Process, eventually, free_port, redis::server};
 
 const START: Duration = Duration::from_secs(60);
 /// What the sentinel calls the master.
@@ -20,19 +20,15 @@ impl RedisSentinel {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (master, replica, sentinel) = (free_port(), free_port(), free_port());
-        let server = |name: &str, port: u16, of: Option<u16>| {
-            let mut command = Command::new("redis-server");
-            command
-                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""])
-                .args(["--appenddirname", name, "--repl-diskless-sync-delay", "0"])
-                .arg("--dir")
-                .arg(folder.path());
+        let start = |name: &str, port: u16, of: Option<u16>| {
+            let mut command = server(port, folder.path());
+            command.args(["--appenddirname", name, "--repl-diskless-sync-delay", "0"]);
             if let Some(of) = of {
                 command.args(["--replicaof", "127.0.0.1", &of.to_string()]);
             }
             Process::start(name, folder.path(), command)
         };
-        let servers = [server("master", master, None), server("replica", replica, Some(master))];
+        let servers = [start("master", master, None), start("replica", replica, Some(master))];
         let config = folder.path().join("sentinel.conf");
         let settings = format!(
             "port {sentinel}\nbind 127.0.0.1\nsentinel monitor {MASTER} 127.0.0.1 {master} 1\n\

@@ -24,17 +24,6 @@ async fn execute(owner: &PgPool, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(owner).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
-async fn run_now(database: &TestDatabase, name: &'static str) {
-    let set = "update schedules set next_at = now(), last_success_at = null where name = $1";
-    sqlx::query(set).bind(name).execute(database.owner().await).await.unwrap();
-    eventually(&format!("{name} succeeds"), LIMIT, async || {
-        let done = "select last_success_at is not null from schedules where name = $1";
-        let done: bool = sqlx::query_scalar(done).bind(name).fetch_one(database.owner().await).await.unwrap();
-        done.then_some(())
-    })
-    .await;
-}
-
 async fn registered(database: &TestDatabase) {
     eventually("the schedules are registered and have run", LIMIT, async || {
         let succeeded = "select count(*) from schedules where last_success_at is not null";
@@ -165,7 +154,7 @@ async fn a_month_of_messages_goes_with_all_that_hangs_on_it() {
     .unwrap();
     assert_eq!(hanging(owner, old).await, 5);
 
-    run_now(database, "expire_messages").await;
+    database.run_schedule("expire_messages", LIMIT).await;
 
     let gone: Option<String> =
         sqlx::query_scalar("select to_regclass($1)::text").bind(&partition).fetch_one(owner).await.unwrap();
@@ -229,7 +218,7 @@ async fn months_are_kept_for_ever_when_asked_and_logs_go_by_their_own_setting() 
     .await;
     assert_eq!(database.count("select count(*) from job_history_default").await, 1);
     for job in ["maintain_partitions", "expire_messages", "purge_expired"] {
-        run_now(database, job).await;
+        database.run_schedule(job, LIMIT).await;
     }
     let of = async |table: &str| -> Vec<String> {
         let query = "select relname::text from pg_class where relispartition and relkind = 'r' and relname ~ $1
@@ -305,7 +294,7 @@ async fn events_attempts_and_dead_jobs_are_purged_by_age() {
          from unnest(array[89, 91]) n",
     )
     .await;
-    run_now(database, "purge_expired").await;
+    database.run_schedule("purge_expired", LIMIT).await;
     assert_eq!(database.count("select count(*) from events").await, 1);
     assert_eq!(
         database.count("select count(*) from webhook_attempts").await,

@@ -112,18 +112,6 @@ async fn missed_periods_collapse_into_one_run_of_the_latest() {
     assert_eq!(test.count("select count(*) from schedules where name = 'newer' and last_period is null").await, 1);
 }
 
-/// Has a schedule's job run now, and waits for it.
-async fn run_now(database: &TestDatabase, name: &'static str) {
-    let set = "update schedules set next_at = now(), last_success_at = null where name = $1";
-    sqlx::query(set).bind(name).execute(database.owner().await).await.unwrap();
-    eventually(&format!("{name} succeeds"), LIMIT, async || {
-        let done = "select last_success_at is not null from schedules where name = $1";
-        let done: bool = sqlx::query_scalar(done).bind(name).fetch_one(database.owner().await).await.unwrap();
-        done.then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn partitions_are_made_ahead_and_old_history_is_dropped() {
     let stack = Stack::builder().env("JOB_HISTORY_RETENTION_DAYS", "10").start().await;
@@ -144,7 +132,7 @@ async fn partitions_are_made_ahead_and_old_history_is_dropped() {
         let drop = format!("drop table {missing}");
         sqlx::query(sqlx::AssertSqlSafe(drop)).execute(database.owner().await).await.unwrap();
     }
-    run_now(database, "maintain_partitions").await;
+    database.run_schedule("maintain_partitions", LIMIT).await;
 
     let after = partitions().await;
     assert!(after.contains(&tenth) && !after.contains(&eleventh), "{after:?}");
@@ -170,7 +158,7 @@ async fn a_missing_partition_with_rows_is_told_once_an_hour_and_is_no_error() {
     .execute(database.owner().await)
     .await
     .unwrap();
-    run_now(database, "maintain_partitions").await;
+    database.run_schedule("maintain_partitions", LIMIT).await;
     stack.idle(LIMIT).await;
     let log = stack.workers[0].process.log();
     assert!(log.contains("its rows are in the default one"), "{log}");
@@ -342,7 +330,7 @@ async fn the_purge_deletes_what_has_served_its_time_and_nothing_else() {
          select n::text::bytea, 1, now() - make_interval(hours => n), now() from generate_series(23, 25) n",
     )
     .await;
-    run_now(database, "purge_expired").await;
+    database.run_schedule("purge_expired", LIMIT).await;
     stack.idle(LIMIT).await;
 
     assert_eq!(database.count("select count(*) from sessions").await, 1);

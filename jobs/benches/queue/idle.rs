@@ -1,4 +1,4 @@
-//! What nine lanes without jobs cost.
+//! What the lanes of all kinds cost without jobs.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- lanes      jobs/s from claim to finish, by tenants and backlog
 //! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- lanes:50   the same with 50 tenants only
 //! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- starts     push to start at 100/s
-//! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- idle       what nine lanes without jobs cost
+//! REDIS_URL=redis://… cargo bench -p jobs --bench queue -- idle       what the lanes of all kinds cost without jobs
 //! DATABASE_URL=… REDIS_URL=… cargo bench -p jobs --bench queue -- ledger   jobs/s from insert to guarded completion
 //! ```
 //!

@@ -1,6 +1,9 @@
 //! The outbox of events.
 
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{Scope, StoreError, TenantTx};
 use crate::domain::{
@@ -41,6 +44,20 @@ pub async fn find(tx: &mut TenantTx, id: EventId) -> Result<Option<(Envelope, Op
     }))
 }
 
+struct Row {
+    id: Uuid,
+    r#type: String,
+    data: Value,
+    created_at: DateTime<Utc>,
+}
+
+impl From<Row> for Envelope {
+    fn from(row: Row) -> Self {
+        let Row { id, r#type, data, created_at } = row;
+        Self { id: EventId::from_uuid(id), event_type: r#type, timestamp: created_at, data }
+    }
+}
+
 /// Events, newest first, after a position.
 pub async fn list(
     tx: &mut TenantTx,
@@ -49,7 +66,8 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Envelope>, StoreError> {
     let tenant = tx.tenant().uuid();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         "select id, type, data, created_at from events
          where tenant_id = $1 and ($2::text is null or type = $2) and ($3::uuid is null or id < $3)
          order by id desc limit $4",
@@ -60,15 +78,7 @@ pub async fn list(
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Envelope {
-            id: EventId::from_uuid(row.id),
-            event_type: row.r#type,
-            timestamp: row.created_at,
-            data: row.data,
-        })
-        .collect())
+    Ok(rows.into_iter().map(Envelope::from).collect())
 }
 
 /// Events of a conversation, newest first, from before a position.
@@ -78,7 +88,8 @@ pub async fn of_conversation(
     before: Option<EventId>,
     limit: i64,
 ) -> Result<Vec<Envelope>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         "select id, type, data, created_at from events
          where conversation_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3",
         conversation.uuid(),
@@ -87,13 +98,5 @@ pub async fn of_conversation(
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Envelope {
-            id: EventId::from_uuid(row.id),
-            event_type: row.r#type,
-            timestamp: row.created_at,
-            data: row.data,
-        })
-        .collect())
+    Ok(rows.into_iter().map(Envelope::from).collect())
 }
