@@ -56,21 +56,10 @@ impl Once {
     pub async fn run<S: Scope>(
         self,
         vault: &Vault,
-        work: Work<S>,
-        effect: impl AsyncFnOnce(&mut Work<S>) -> Result<Answer, Problem>,
-    ) -> Result<Answer, Problem> {
-        self.run_then(vault, work, effect, async |_: &mut Work<S>| Ok(())).await
-    }
-
-    /// As [`Once::run`]; `last` comes after the response is saved, for what others wait for until the commit.
-    pub async fn run_then<S: Scope>(
-        self,
-        vault: &Vault,
         mut work: Work<S>,
         effect: impl AsyncFnOnce(&mut Work<S>) -> Result<Answer, Problem>,
-        last: impl AsyncFnOnce(&mut Work<S>) -> Result<(), Problem>,
     ) -> Result<Answer, Problem> {
-        match self.answer(vault, &mut work, effect, last).await {
+        match self.answer(vault, &mut work, effect).await {
             Ok(answer) if !answer.replayed => {
                 work.commit().await?;
                 Ok(answer)
@@ -88,7 +77,6 @@ impl Once {
         vault: &Vault,
         work: &mut Work<S>,
         effect: impl AsyncFnOnce(&mut Work<S>) -> Result<Answer, Problem>,
-        last: impl AsyncFnOnce(&mut Work<S>) -> Result<(), Problem>,
     ) -> Result<Answer, Problem> {
         if let Some(keyed) = &self.0 {
             match idempotency::claim(work.tx(), vault, keyed).await? {
@@ -102,7 +90,6 @@ impl Once {
         if let Some(keyed) = &self.0 {
             idempotency::save(work.tx(), vault, keyed, &answer.saved).await?;
         }
-        last(work).await?;
         Ok(answer)
     }
 }

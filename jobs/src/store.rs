@@ -7,6 +7,7 @@
 mod database;
 mod error;
 
+pub mod acceptance;
 pub mod answers;
 pub mod api_keys;
 pub mod api_logs;

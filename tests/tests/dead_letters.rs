@@ -192,7 +192,7 @@ async fn a_worker_that_was_fenced_off_stays_so_after_a_replay() {
     let database = test.connect();
     let job = new_job("retrieve", "a");
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
-    ledger::insert(tx.connection(), std::slice::from_ref(&job)).await.unwrap();
+    ledger::insert(tx.connection(), std::slice::from_ref(&job), &[]).await.unwrap();
     assert!(ledger::take_over(tx.connection(), job.id, 7, 1).await.unwrap().is_some());
     assert!(ledger::bury(tx.connection(), job.id, 7, "tired").await.unwrap());
     assert!(matches!(replay_dead_jobs::single(&mut tx, job.id).await.unwrap(), Single::Queued(_)));

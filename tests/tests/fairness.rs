@@ -54,7 +54,7 @@ async fn waits(
         pace.tick().await;
         let job = job(tenant);
         let mut tx = SystemTx::begin(database, None).await.unwrap();
-        ledger::insert(tx.connection(), std::slice::from_ref(&job)).await.unwrap();
+        ledger::insert(tx.connection(), std::slice::from_ref(&job), &[]).await.unwrap();
         tx.commit().await.unwrap();
         lanes.push(KIND, &[Envelope::fresh(job.clone(), Plan::Free.share(), Utc::now())]).await.unwrap();
         waits.push(tokio::time::timeout(LIMIT, started.recv()).await.expect("it starts").expect("the worker runs"));

@@ -2,6 +2,7 @@
 
 mod crash;
 mod one_effect;
+mod refusal;
 mod routes;
 
 use std::time::Duration;

@@ -20,7 +20,7 @@ fn row(key: &str) -> ledger::NewJob {
 
 async fn insert(database: &Database, jobs: &[ledger::NewJob]) -> Vec<JobId> {
     let mut tx = SystemTx::begin(database, None).await.unwrap();
-    let written = ledger::insert(tx.connection(), jobs).await.unwrap();
+    let written = ledger::insert(tx.connection(), jobs, &[]).await.unwrap();
     tx.commit().await.unwrap();
     written
 }

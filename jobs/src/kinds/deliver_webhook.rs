@@ -94,7 +94,7 @@ impl Job for DeliverWebhook {
             if let (Verdict::Gone, Receiver::Endpoint { endpoint }) = (verdict, self.receiver) {
                 let reason = "the endpoint answered 410 Gone";
                 if webhooks::disable(done.tx(), endpoint, reason).await? {
-                    emit(&mut done, NewEvent::endpoint_disabled(endpoint, reason)).await?;
+                    emit(&mut done, NewEvent::endpoint_disabled(endpoint, reason))?;
                 }
             }
             return done.commit().await;

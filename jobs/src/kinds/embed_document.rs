@@ -153,7 +153,7 @@ impl EmbedDocument {
         let switched = documents::mark_ready(done.tx(), self.document, self.version, count).await?;
         if switched {
             let data = json!({ "name": document.name, "version": self.version, "chunks": chunks });
-            emit(&mut done, NewEvent::about_document(EventType::DocumentIndexed, self.document, data)).await?;
+            emit(&mut done, NewEvent::about_document(EventType::DocumentIndexed, self.document, data))?;
         }
         done.tell(Topic::Progress, self.document.uuid());
         let done = done.commit().await?;
@@ -196,7 +196,7 @@ async fn mark_failed(
 ) -> Result<(), StoreError> {
     if documents::mark_failed(work.tx(), document, version, reason).await? {
         let failed = NewEvent::about_document(EventType::DocumentFailed, document, json!({ "reason": reason }));
-        emit(work, failed).await?;
+        emit(work, failed)?;
     }
     Ok(())
 }

@@ -21,20 +21,17 @@ use crate::{
 };
 
 /// Writes an event into the outbox of the transaction's tenant, with the job that carries it on.
-pub async fn emit(work: &mut Work<TenantTx>, event: NewEvent) -> Result<(), StoreError> {
+pub fn emit(work: &mut Work<TenantTx>, event: NewEvent) -> Result<(), StoreError> {
     let tenant = work.tx().tenant();
-    emit_for(work, tenant, event).await
+    emit_for(work, tenant, event)
 }
 
 /// As [`emit`], for a tenant found out in a transaction of the platform.
-pub(super) async fn emit_for<S: Scope>(
-    work: &mut Work<S>,
-    tenant: TenantId,
-    event: NewEvent,
-) -> Result<(), StoreError> {
-    events::insert(work.tx().connection(), tenant, &event).await?;
+pub(super) fn emit_for<S: Scope>(work: &mut Work<S>, tenant: TenantId, event: NewEvent) -> Result<(), StoreError> {
     work.count(metrics::counter!("metachat_events_total", "type" => event.event_type.as_str()));
-    work.enqueue(&EmitEvent { tenant, event: event.id, subject: event.subject })
+    work.enqueue(&EmitEvent { tenant, event: event.id, subject: event.subject })?;
+    work.report(tenant, event);
+    Ok(())
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -72,7 +72,7 @@ impl Job for Escalate {
         let evidence = json!({ "question": escalated.text, "draft": escalated.draft, "score": score });
         if escalations::open(done.tx(), id, conversation, message, reason, &evidence).await? {
             conversations::escalate(done.tx(), conversation).await?;
-            emit(&mut done, NewEvent::escalation_requested(id, message, conversation, reason.as_str())).await?;
+            emit(&mut done, NewEvent::escalation_requested(id, message, conversation, reason.as_str()))?;
             done.count(metrics::counter!("metachat_escalations_total", "reason" => reason.as_str()));
         }
         let ending = End { reply: Some(reason.notice()), ..End::of(Status::Escalated) };

@@ -67,7 +67,7 @@ impl Job for IngestMessage {
         if messages::mark_ingested(done.tx(), self.message).await? {
             let data = json!({ "text": message.text });
             let received = NewEvent::about_message(EventType::MessageReceived, self.message, self.conversation, data);
-            emit(&mut done, received).await?;
+            emit(&mut done, received)?;
         }
         turn::give_next(&mut done, &conversation).await?;
         done.commit().await

@@ -81,7 +81,7 @@ impl Job for ProcessStripeEvent {
             if let Some(notice) = notice {
                 let plan = update.plan.unwrap_or(subscription.plan);
                 let data = json!({ "stripe_event_id": event.id, "plan": plan, "status": update.status });
-                emit_for(&mut done, subscription.tenant, NewEvent::billing(notice, data)).await?;
+                emit_for(&mut done, subscription.tenant, NewEvent::billing(notice, data))?;
             }
         }
         stripe_events::finish(done.tx(), &self.event, Some(subscription.tenant), outcome).await?;

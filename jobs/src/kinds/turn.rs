@@ -157,7 +157,7 @@ async fn conclude(
         data["text"] = json!(text);
     }
     if let Some(event) = event {
-        emit(work, NewEvent::about_message(event, message, conversation, data)).await?;
+        emit(work, NewEvent::about_message(event, message, conversation, data))?;
     }
     let data = json!({ "status": status });
     stream::append(work.tx(), conversation, message, StreamEvent::Done, &data).await?;

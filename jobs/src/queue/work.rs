@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{dispatch::Dispatcher, envelope::MAX_PAYLOAD, job::Job, signals::Topic};
 use crate::{
     domain::{
+        event::NewEvent,
         ids::{JobId, TenantId},
         plan::Share,
     },
@@ -24,6 +25,7 @@ pub struct Work<S: Scope> {
     traceparent: Option<String>,
     dispatcher: Dispatcher,
     jobs: Vec<NewJob>,
+    events: Vec<(TenantId, NewEvent)>,
     told: Vec<(Topic, Uuid)>,
     counts: Vec<Counter>,
 }
@@ -44,6 +46,7 @@ impl<S: Scope> Work<S> {
             traceparent,
             dispatcher: dispatcher.clone(),
             jobs: Vec::new(),
+            events: Vec::new(),
             told: Vec::new(),
             counts: Vec::new(),
         })
@@ -64,6 +67,11 @@ impl<S: Scope> Work<S> {
         Ok(())
     }
 
+    /// Adds an event to the outbox, for the job that carries it on: it is written together with the jobs.
+    pub(crate) fn report(&mut self, tenant: TenantId, event: NewEvent) {
+        self.events.push((tenant, event));
+    }
+
     /// Tells whoever listens for a message or search, once the transaction has committed.
     pub fn tell(&mut self, topic: Topic, subject: Uuid) {
         if !self.told.contains(&(topic, subject)) {
@@ -76,11 +84,11 @@ impl<S: Scope> Work<S> {
         self.counts.push(counter);
     }
 
-    /// Writes the jobs, commits, and dispatches those that are due.
+    /// Writes the jobs and events, commits, and dispatches those that are due.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         let mut jobs = std::mem::take(&mut self.jobs);
         if !jobs.is_empty() {
-            let written = ledger::insert(self.tx.connection(), &jobs).await?;
+            let written = ledger::insert(self.tx.connection(), &jobs, &self.events).await?;
             jobs.retain(|job| written.contains(&job.id) && job.delay.is_zero());
         }
         self.tx.commit().await?;
@@ -102,7 +110,7 @@ impl<S: Scope> Work<S> {
 
 /// Adds a job to a transaction that has no lanes at hand: the relay pushes it within its tick.
 pub async fn leave_to_relay<J: Job>(tx: &mut impl Scope, job: &J) -> Result<(), StoreError> {
-    ledger::insert(tx.connection(), &[row(job, RELAY_SOON, None)?]).await?;
+    ledger::insert(tx.connection(), &[row(job, RELAY_SOON, None)?], &[]).await?;
     Ok(())
 }
 

@@ -6,9 +6,6 @@ use uuid::Uuid;
 use super::{Scope, StoreError, TenantTx};
 use crate::domain::ids::{ConversationId, MessageId};
 
-/// The sequence number of a conversation's first message.
-pub const FIRST: i32 = 1;
-
 /// A conversation's row, locked until the transaction ends.
 #[derive(Debug, Clone)]
 pub struct Locked {
@@ -16,27 +13,6 @@ pub struct Locked {
     pub human: bool,
     pub epoch: i32,
     pub active: Option<MessageId>,
-}
-
-/// Opens a conversation with a first message, which has the sequence number [`FIRST`].
-pub async fn open(
-    tx: &mut TenantTx,
-    id: ConversationId,
-    contact_id: Option<&str>,
-    contact_name: Option<&str>,
-) -> Result<(), StoreError> {
-    let tenant = tx.tenant().uuid();
-    sqlx::query!(
-        "insert into conversations (id, tenant_id, contact_id, contact_name, last_seq) values ($1, $2, $3, $4, $5)",
-        id.uuid(),
-        tenant,
-        contact_id,
-        contact_name,
-        FIRST,
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
 }
 
 /// Takes the next sequence number of a conversation; `None` when the tenant has no such conversation.

@@ -2,36 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Scope, StoreError, TenantTx};
 use crate::domain::{
-    event::{Envelope, EventType, NewEvent},
-    ids::{ConversationId, EventId, MessageId, TenantId},
+    event::{Envelope, EventType},
+    ids::{ConversationId, EventId, MessageId},
 };
-
-/// Writes an event into the outbox. Its `emit_event` job is added by the completion that calls this.
-pub(crate) async fn insert(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    event: &NewEvent,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "insert into events (id, tenant_id, type, conversation_id, message_id, data, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
-        event.id.uuid(),
-        tenant.uuid(),
-        event.event_type.as_str(),
-        event.conversation.map(|id| id.uuid()),
-        event.message.map(|id| id.uuid()),
-        event.data,
-        event.id.created_at(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
 
 /// A stored event, as receivers get it, and the message it is about.
 pub async fn find(tx: &mut TenantTx, id: EventId) -> Result<Option<(Envelope, Option<MessageId>)>, StoreError> {

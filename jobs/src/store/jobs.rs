@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::StoreError;
 use crate::domain::{
-    ids::{JobId, TenantId},
+    event::NewEvent,
+    ids::{ConversationId, JobId, MessageId, TenantId},
     plan::{Plan, Share},
 };
 
@@ -85,13 +86,22 @@ impl Columns {
     }
 }
 
-/// Writes jobs; returns the ids of those written. A job whose kind and key wait unfinished already is not
-/// written again.
-pub async fn insert(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<Vec<JobId>, StoreError> {
+/// Writes jobs, and events into the outbox; returns the ids of the jobs written. A job whose kind and key wait unfinished
+/// already is not written again.
+pub async fn insert(
+    connection: &mut PgConnection,
+    jobs: &[NewJob],
+    events: &[(TenantId, NewEvent)],
+) -> Result<Vec<JobId>, StoreError> {
     let mut columns = Columns::default();
     jobs.iter().for_each(|job| columns.push(job));
     let written = sqlx::query_scalar!(
-        r#"insert into jobs (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, traceparent)
+        r#"with reported as (
+             insert into events (id, tenant_id, type, conversation_id, message_id, data, created_at)
+             select * from unnest($11::uuid[], $12::uuid[], $13::text[], $14::uuid[], $15::uuid[], $16::jsonb[],
+               $17::timestamptz[])
+           )
+           insert into jobs (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, traceparent)
            select id, tenant_id, kind, key, payload, subject, priority,
              clock_timestamp() + make_interval(secs => delay),
              clock_timestamp() + make_interval(secs => case when delay = 0 then $10 else delay end),
@@ -111,6 +121,14 @@ pub async fn insert(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<Ve
         &columns.delays,
         &columns.traces as &[Option<String>],
         RELAY_GRACE.as_secs_f64(),
+        &events.iter().map(|(_, event)| event.id.uuid()).collect::<Vec<_>>(),
+        &events.iter().map(|(tenant, _)| tenant.uuid()).collect::<Vec<_>>(),
+        &events.iter().map(|(_, event)| event.event_type.as_str().to_owned()).collect::<Vec<_>>(),
+        &events.iter().map(|(_, event)| event.conversation.map(ConversationId::uuid)).collect::<Vec<_>>()
+            as &[Option<Uuid>],
+        &events.iter().map(|(_, event)| event.message.map(MessageId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
+        &events.iter().map(|(_, event)| event.data.clone()).collect::<Vec<_>>(),
+        &events.iter().map(|(_, event)| event.id.created_at()).collect::<Vec<_>>(),
     )
     .fetch_all(connection)
     .await?;

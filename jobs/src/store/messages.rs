@@ -15,37 +15,6 @@ use crate::domain::{
 /// The newest messages before a question that a completion sees.
 pub const HISTORY: i64 = 20;
 
-#[derive(Debug, Clone)]
-pub struct NewCustomerMessage<'a> {
-    pub id: MessageId,
-    pub conversation: ConversationId,
-    pub seq: i32,
-    pub text: &'a str,
-    pub metadata: Option<&'a Value>,
-    pub callback_url: Option<&'a str>,
-}
-
-/// Fails with [`StoreError::TenantClosed`] when the tenant takes no new work, whatever a cache said of it.
-pub async fn insert_customer(tx: &mut TenantTx, message: &NewCustomerMessage<'_>) -> Result<(), StoreError> {
-    let tenant = tx.tenant().uuid();
-    let stored = sqlx::query!(
-        "insert into messages (id, created_at, tenant_id, conversation_id, seq, role, text, metadata, callback_url, status)
-         select $1, $2, $3, $4, $5, 'customer', $6, $7, $8, 'queued'
-         where exists (select from tenants where id = $3 and enabled and not erasing)",
-        message.id.uuid(),
-        message.id.created_at(),
-        tenant,
-        message.conversation.uuid(),
-        message.seq,
-        message.text,
-        message.metadata,
-        message.callback_url,
-    )
-    .execute(tx.connection())
-    .await?;
-    if stored.rows_affected() == 1 { Ok(()) } else { Err(StoreError::TenantClosed) }
-}
-
 /// Adds the assistant's line to the transcript.
 pub async fn insert_reply(
     tx: &mut TenantTx,

@@ -1,4 +1,4 @@
-//! Usage against the plan, reserved in the transaction that accepts the work.
+//! Usage against the plan, counted in the statement that accepts the work.
 
 use super::{Scope, StoreError, SystemTx, TenantTx};
 use crate::domain::{ids::TenantId, plan::Limits};
@@ -18,35 +18,13 @@ pub struct Reached {
     pub limit: i64,
 }
 
-/// Counts one more message of this month (UTC), and one more conversation when it opens one, unless that would pass a limit:
-/// then it counts nothing, and returns which.
-///
-/// Holds the tenant's counter row until the transaction ends, so that concurrent requests cannot both take the last one.
-pub async fn reserve(tx: &mut TenantTx, opens: bool, limits: Limits) -> Result<Option<Reached>, StoreError> {
-    if limits.messages > 0 && (!opens || limits.conversations > 0) {
-        let tenant = tx.tenant().uuid();
-        let counted = sqlx::query!(
-            "insert into usage_months as u (tenant_id, month, messages, conversations)
-             values ($1, date_trunc('month', now() at time zone 'utc')::date, 1, $2)
-             on conflict (tenant_id, month) do update
-               set messages = u.messages + 1, conversations = u.conversations + $2
-               where u.messages < $3 and ($2 = 0 or u.conversations < $4)",
-            tenant,
-            i64::from(opens),
-            limits.messages,
-            limits.conversations,
-        )
-        .execute(tx.connection())
-        .await?;
-        if counted.rows_affected() == 1 {
-            return Ok(None);
-        }
-    }
+/// Which limit a message was refused for, `opens` telling whether it would have opened a conversation.
+pub async fn reached(tx: &mut TenantTx, opens: bool, limits: Limits) -> Result<Reached, StoreError> {
     let used = this_month(tx).await?;
-    Ok(Some(match opens && used.conversations >= limits.conversations {
+    Ok(match opens && used.conversations >= limits.conversations {
         true => Reached { meter: Meter::Conversations, used: used.conversations, limit: limits.conversations },
         false => Reached { meter: Meter::Messages, used: used.messages, limit: limits.messages },
-    }))
+    })
 }
 
 /// What a tenant has used.

@@ -1,4 +1,4 @@
-//! One key, one effect: under concurrency, beside refusals, and among those who share keys by chance.
+//! One key, one effect: under concurrency, and among those who share keys by chance.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -42,35 +42,12 @@ async fn a_hundred_requests_with_one_key_on_two_replicas_have_one_effect() {
 }
 
 #[tokio::test]
-async fn a_refusal_frees_the_key_before_it_is_answered() {
-    let stack = start().await;
-    let sender = tenant(&stack).await;
-    // Many at once: a transaction that is left to be rolled back some time waits for its turn.
-    join_all((0..40).map(|line| refused_then_accepted(&sender, line))).await;
-}
-
-async fn refused_then_accepted(sender: &Sender, line: usize) {
-    let nowhere = json!({ "text": "one", "conversation_id": "conv_01983f2ab3c47d1e9f00a1b2c3d4e5f6" });
-    for n in 0..10 {
-        let key = format!("order-{line}-{n}");
-        let refused = sender.post("/v1/messages", &key, &nowhere).await;
-        assert_eq!((refused.status, refused.problem().as_str()), (404, "not-found"));
-        let accepted = sender.post("/v1/messages", &key, &message("one")).await;
-        assert_eq!((accepted.status, accepted.replayed), (202, false), "{key}: {accepted:?}");
-        // What ends in a replay or a mismatch holds the key no longer either.
-        assert!(sender.post("/v1/messages", &key, &message("one")).await.is_replay_of(&accepted), "{key}");
-        let other = sender.post("/v1/messages", &key, &message("two")).await;
-        assert_eq!((other.status, other.problem().as_str()), (422, "idempotency-mismatch"), "{key}: {other:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_first_request_that_has_not_finished_is_in_flight() {
     let stack = start().await;
     let sender = tenant(&stack).await;
     let owner = stack.database.owner().await;
     let mut other = owner.begin().await.unwrap();
-    // The tenant's usage, which acceptance ends with, is being counted.
+    // The tenant's usage, which acceptance counts, is being counted.
     sqlx::query("insert into usage_months (tenant_id, month) select id, date_trunc('month', now() at time zone 'utc') from tenants")
         .execute(&mut *other)
         .await

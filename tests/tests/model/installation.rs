@@ -186,7 +186,7 @@ impl<'a> Installation<'a> {
         let job = new_job(KIND, &Uuid::now_v7().to_string());
         let id = job.id;
         let mut tx = SystemTx::begin(&self.database, None).await.unwrap();
-        ledger::insert(tx.connection(), std::slice::from_ref(&job)).await.unwrap();
+        ledger::insert(tx.connection(), std::slice::from_ref(&job), &[]).await.unwrap();
         tx.commit().await.unwrap();
         self.jobs.push(id);
         self.undispatched.push(Envelope::fresh(job, Share::PLATFORM, Utc::now()));

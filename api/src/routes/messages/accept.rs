@@ -6,12 +6,13 @@ use jobs::{
         event::NewEvent,
         ids::{ConversationId, MessageId},
         message::{MessageText, Status},
+        plan::Limits,
     },
     kinds::{emit_event::emit, ingest_message::IngestMessage},
     queue::Work,
     store::{
-        TenantTx, conversations,
-        messages::{self, NewCustomerMessage},
+        TenantTx,
+        acceptance::{self, Accepted, NewCustomerMessage, Place},
         tenants::Tenant,
         usage::{self, Meter, Reached},
     },
@@ -52,8 +53,7 @@ pub struct Acceptable {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = AcceptedMessage)]
-pub struct Accepted {
+pub struct AcceptedMessage {
     #[schema(value_type = String, example = "msg_01983f2ab3c47d1e9f00a1b2c3d4e5f6")]
     id: MessageId,
     #[schema(value_type = String, example = "conv_01983f2ab3c47d1e9f00a1b2c3d4e5f6")]
@@ -63,8 +63,8 @@ pub struct Accepted {
     links: Links,
 }
 
-/// Stores the message with its job and, where it opens one, its conversation; reserves usage; remembers the response
-/// under the Idempotency-Key. A refusal leaves nothing behind.
+/// Stores the message with its job and, where it opens one, its conversation; counts usage; remembers the response under the
+/// Idempotency-Key. A refusal leaves nothing behind.
 pub async fn accept(
     state: &AppState,
     tenant: &Tenant,
@@ -73,53 +73,50 @@ pub async fn accept(
     once: Once,
 ) -> Result<Answer, Problem> {
     let work = state.work(tenant, trace).await?;
-    let opens = message.conversation.is_none();
-    let effect = async |work: &mut Work<TenantTx>| store(work, message).await;
-    // Last, because from here to the commit the tenant's other requests wait for its counters.
-    let last = async |work: &mut Work<TenantTx>| {
-        let Some(Reached { meter, used, limit }) = usage::reserve(work.tx(), opens, tenant.limits).await? else {
-            return Ok(());
-        };
-        let name = match meter {
-            Meter::Messages => "messages",
-            Meter::Conversations => "conversations",
-        };
-        Err(Problem::plan_limit(name, limit, used))
-    };
-    once.run_then(&state.vault, work, effect, last).await
+    once.run(&state.vault, work, async |work| store(work, message, tenant.limits).await).await
 }
 
-async fn store(work: &mut Work<TenantTx>, message: Acceptable) -> Result<Answer, Problem> {
+async fn store(work: &mut Work<TenantTx>, message: Acceptable, limits: Limits) -> Result<Answer, Problem> {
     let id = MessageId::generate();
-    let (conversation, seq) = place(work, &message).await?;
+    let contact = message.contact.as_ref();
+    let (conversation, place) = match message.conversation {
+        Some(conversation) => (conversation, Place::Continues(conversation)),
+        None => {
+            let conversation = ConversationId::generate();
+            let contact_id = contact.map(|it| it.id.as_str());
+            let contact_name = contact.and_then(|it| it.name.as_deref());
+            (conversation, Place::Opens { conversation, contact_id, contact_name })
+        }
+    };
+    let opens = message.conversation.is_none();
     let metadata = message.metadata.map(Value::Object);
     let stored = NewCustomerMessage {
         id,
-        conversation,
-        seq,
         text: message.text.as_str(),
         metadata: metadata.as_ref(),
         callback_url: message.callback_url.as_deref(),
     };
-    messages::insert_customer(work.tx(), &stored).await?;
+    match acceptance::accept(work.tx(), &stored, place, limits).await? {
+        Accepted::Stored => {}
+        Accepted::NoConversation => return Err(Problem::not_found("conversation")),
+        Accepted::LimitReached => return Err(limit_reached(work.tx(), opens, limits).await?),
+    }
+    if opens {
+        emit(work, NewEvent::conversation_created(conversation))?;
+    }
     let tenant = work.tx().tenant();
     work.enqueue(&IngestMessage { tenant, conversation, message: id })?;
     work.count(metrics::counter!("metachat_messages_accepted_total"));
     let links = Links::of(id, conversation);
-    let accepted = Accepted { id, conversation_id: conversation, status: Status::Queued, links };
+    let accepted = AcceptedMessage { id, conversation_id: conversation, status: Status::Queued, links };
     Ok(Answer::new(StatusCode::ACCEPTED, &accepted)?.at(format!("/v1/messages/{id}")))
 }
 
-/// The message's conversation, found or opened, and its place in it.
-async fn place(work: &mut Work<TenantTx>, message: &Acceptable) -> Result<(ConversationId, i32), Problem> {
-    if let Some(conversation) = message.conversation {
-        let seq = conversations::next_seq(work.tx(), conversation).await?;
-        return Ok((conversation, seq.ok_or_else(|| Problem::not_found("conversation"))?));
-    }
-    let conversation = ConversationId::generate();
-    let contact = message.contact.as_ref();
-    let (id, name) = (contact.map(|it| it.id.as_str()), contact.and_then(|it| it.name.as_deref()));
-    conversations::open(work.tx(), conversation, id, name).await?;
-    emit(work, NewEvent::conversation_created(conversation)).await?;
-    Ok((conversation, conversations::FIRST))
+async fn limit_reached(tx: &mut TenantTx, opens: bool, limits: Limits) -> Result<Problem, Problem> {
+    let Reached { meter, used, limit } = usage::reached(tx, opens, limits).await?;
+    let name = match meter {
+        Meter::Messages => "messages",
+        Meter::Conversations => "conversations",
+    };
+    Ok(Problem::plan_limit(name, limit, used))
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
-    accept::{self, Acceptable, Accepted, Contact},
+    accept::{self, Acceptable, AcceptedMessage, Contact},
     view::Message,
 };
 use crate::{
@@ -69,7 +69,7 @@ pub struct Submission {
     ),
     request_body = Submission,
     responses(
-        (status = 202, description = "Accepted; `links` tell where to follow it.", body = Accepted),
+        (status = 202, description = "Accepted; `links` tell where to follow it.", body = AcceptedMessage),
         (status = 200, description = "Final within the preferred wait.", body = Message),
         (status = 402, description = "The plan's limit of messages or conversations is reached.", body = Document,
             content_type = "application/problem+json"),
