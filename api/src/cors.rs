@@ -27,6 +27,12 @@ const YES: HeaderValue = HeaderValue::from_static("true");
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
 
+impl Origin {
+    pub fn is(&self, origin: &HeaderValue) -> bool {
+        self.0 == origin
+    }
+}
+
 impl FromStr for Origin {
     type Err = String;
 
@@ -48,7 +54,7 @@ pub async fn answer(State(state): State<AppState>, request: Request, next: Next)
         return next.run(request).await;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let allowed = origin.filter(|origin| state.origins.iter().any(|listed| listed.0 == origin));
+    let allowed = origin.filter(|origin| state.origins.iter().any(|listed| listed.is(origin)));
     let mut response = match (&allowed, is_preflight(&request)) {
         (Some(_), true) => preflight(),
         _ => next.run(request).await,

@@ -104,7 +104,7 @@ pub(super) async fn identify(parts: &Parts, state: &AppState) -> Result<(Arc<Ide
     };
     let identity = presented.opens(state).await?.ok_or_else(refused)?;
     if let Some(token) = session {
-        csrf::check(parts, token)?;
+        csrf::check(parts, token, &state.origins)?;
     }
     tracing::Span::current().record("tenant", tracing::field::display(identity.tenant.id));
     limits::admit(parts, state, &identity.tenant, identity.key()).await?;

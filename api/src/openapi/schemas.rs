@@ -9,7 +9,7 @@ use jobs::domain::{
     event::EventType,
     message::Status,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::openapi::{
     ArrayBuilder, Object, ObjectBuilder, Schema,
     schema::{AdditionalProperties, SchemaType, Type},
@@ -46,6 +46,12 @@ pub fn scopes() -> Schema {
 
 pub fn role() -> Object {
     names(Role::ALL.map(Role::as_str))
+}
+
+/// A role, or null for the one that is.
+pub fn changed_role() -> Object {
+    let roles = Role::ALL.map(|role| Value::from(role.as_str())).into_iter().chain([Value::Null]);
+    or_null(Type::String).enum_values(Some(roles)).build()
 }
 
 pub fn audit_action() -> Object {

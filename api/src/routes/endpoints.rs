@@ -3,14 +3,15 @@
 use axum::{Json as Body, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use jobs::{
-    domain::{event::EventType, ids::EndpointId},
+    domain::{audit::Action, event::EventType, ids::EndpointId},
     store::{
-        Scope,
+        Scope, audit,
         endpoints::{self, NewEndpoint},
     },
 };
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -117,7 +118,8 @@ pub async fn create(
     fields.finish()?;
     let work = state.work(&caller, &trace).await?;
     // The answer shows a secret.
-    let once = once.by(&caller.author(request_id));
+    let author = caller.author(request_id);
+    let once = once.by(&author);
     once.run(&state.vault, work, async |work| {
         let (id, secret) = (EndpointId::generate(), credentials::signing_secret());
         let new = NewEndpoint { id, url: &request.url, event_types: &event_types, secret: &secret };
@@ -125,6 +127,9 @@ pub async fn create(
             return Err(Problem::new(Kind::LimitReached).with("limit", MAX_ENDPOINTS));
         }
         let stored = endpoints::find(work.tx(), id).await?.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
+        let after = json!({ "url": stored.url, "event_types": stored.event_types });
+        let entry = author.made(Some(caller.id), Action::EndpointCreated, id, after);
+        audit::record(work.tx().connection(), &entry).await?;
         let created = Created { endpoint: stored.into(), secret: secret.expose_secret().to_owned() };
         Answer::secret(StatusCode::CREATED, &created)
     })
@@ -187,13 +192,19 @@ pub async fn read(
 pub async fn delete(
     caller: Caller<WebhooksWrite>,
     State(state): State<AppState>,
+    request_id: RequestId,
     PathId(id): PathId<EndpointId>,
 ) -> Result<StatusCode, Problem> {
+    let unknown = || Problem::not_found("webhook endpoint");
     let mut tx = state.read(caller.id).await?;
-    let deleted = endpoints::delete(&mut tx, id).await?;
-    tx.commit().await?;
-    match deleted {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found("webhook endpoint")),
+    let stored = endpoints::find(&mut tx, id).await?.ok_or_else(unknown)?;
+    // Two requests may have found it.
+    if !endpoints::delete(&mut tx, id).await? {
+        return Err(unknown());
     }
+    let author = caller.author(request_id);
+    let before = json!({ "url": stored.url, "event_types": stored.event_types });
+    audit::record(tx.connection(), &author.ended(Some(caller.id), Action::EndpointDeleted, id, before)).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }

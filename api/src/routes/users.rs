@@ -197,7 +197,7 @@ pub struct Change {
     /// 1 to 200 characters.
     #[schema(example = "Ada", min_length = 1, max_length = 200)]
     name: Option<String>,
-    #[schema(schema_with = schemas::role)]
+    #[schema(schema_with = schemas::changed_role)]
     role: Option<Role>,
     /// Disabling ends all of the user's sessions.
     #[schema(example = true)]

@@ -30,6 +30,10 @@ async fn every_change_is_told_with_who_what_and_which_request() {
     owner.ask(Method::PATCH, &format!("/v1/users/{bob}"), Some(json!({ "role": "admin" }))).await;
     owner.ask(Method::POST, &format!("/v1/users/{bob}/invitation"), None).await;
     owner.ask(Method::DELETE, &format!("/v1/users/{bob}"), None).await;
+    let (_, hook) =
+        owner.ask(Method::POST, "/v1/webhook-endpoints", Some(json!({ "url": "https://example.com/" }))).await;
+    let hook = text(&hook, "id");
+    owner.ask(Method::DELETE, &format!("/v1/webhook-endpoints/{hook}"), None).await;
     let change = json!({ "current_password": PASSWORD, "new_password": "another password" });
     let changed = owner.send(Method::POST, "/v1/session/password", Some(change)).await;
     let last_request = changed.headers()["x-request-id"].to_str().unwrap().to_owned();
@@ -54,6 +58,8 @@ async fn every_change_is_told_with_who_what_and_which_request() {
         ("user.updated", "user", bob),
         ("user.invited", "user", bob),
         ("user.removed", "user", bob),
+        ("webhook_endpoint.created", "user", hook),
+        ("webhook_endpoint.deleted", "user", hook),
         ("user.password_changed", "user", &owner_id),
     ];
     assert_eq!(told, expected);
@@ -72,7 +78,7 @@ async fn every_change_is_told_with_who_what_and_which_request() {
     let (_, page) = ask(&client, Method::GET, "/v1/audit-log?limit=10", None).await;
     let next = format!("/v1/audit-log?limit=10&cursor={}", text(&page, "next_cursor"));
     let (_, rest) = ask(&client, Method::GET, &next, None).await;
-    assert_eq!([&page, &rest].map(|page| page["data"].as_array().map(Vec::len)), [Some(10), Some(5)]);
+    assert_eq!([&page, &rest].map(|page| page["data"].as_array().map(Vec::len)), [Some(10), Some(7)]);
     let (_, other) = stack.tenant("Elsewhere").await;
     let (_, log) = ask(&other, Method::GET, "/v1/audit-log", None).await;
     assert_eq!(log["data"].as_array().map(Vec::len), Some(1), "its own only: {log}");
@@ -87,12 +93,15 @@ async fn a_change_that_cannot_be_told_is_not_made() {
     let (tenant, client) = stack.tenant("Fellmark").await;
     let (made, _) = key(&client, &["read"]).await;
     let bob = join(&stack, &tenant.id, "bob@example.com", "member").await;
+    let (_, hook) =
+        ask(&client, Method::POST, "/v1/webhook-endpoints", Some(json!({ "url": "https://example.com/" }))).await;
     let owner = stack.database.owner().await;
     sqlx::query("alter table audit_log add constraint shut check (false) not valid").execute(owner).await.unwrap();
     let made = format!("/v1/api-keys/{}", text(&made, "id"));
     let user = format!("/v1/users/{bob}");
+    let hook = format!("/v1/webhook-endpoints/{}", text(&hook, "id"));
     let admin = stack.admin();
-    let calls: [(&_, Method, &str, Option<Value>); 10] = [
+    let calls: [(&_, Method, &str, Option<Value>); 12] = [
         (&admin, Method::POST, "/v1/tenants", Some(json!({ "name": "n" }))),
         (&admin, Method::POST, "/v1/operator-keys", Some(json!({ "name": "n" }))),
         (&client, Method::POST, "/v1/api-keys", Some(json!({ "name": "n", "scopes": ["read"] }))),
@@ -103,6 +112,8 @@ async fn a_change_that_cannot_be_told_is_not_made() {
         (&client, Method::PATCH, &user, Some(json!({ "name": "Eve" }))),
         (&client, Method::POST, &format!("{user}/invitation"), None),
         (&client, Method::DELETE, &user, None),
+        (&client, Method::POST, "/v1/webhook-endpoints", Some(json!({ "url": "https://example.com/b" }))),
+        (&client, Method::DELETE, &hook, None),
     ];
     for (client, method, path, body) in calls {
         assert_eq!(ask(client, method.clone(), path, body).await.0, 500, "{method} {path}");
@@ -113,6 +124,7 @@ async fn a_change_that_cannot_be_told_is_not_made() {
         and (select count(*) from api_keys where revoked_at is null and replaced_by is null) = 2
         and (select count(*) from tenants where settings->>'brand' is not null) = 0
         and (select count(*) from users where name = 'N' and invitation_hash is null) = 1
+        and (select count(*) from webhook_endpoints) = 1
         and (select count(*) from sessions) = 0";
     let untouched = sqlx::query_scalar::<_, bool>(untouched).fetch_one(owner).await.unwrap();
     assert!(untouched);

@@ -52,7 +52,7 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Parameters {
-    /// As the header, for clients that cannot send one.
+    /// As the header, which goes first, for clients that cannot send one.
     #[param(value_type = Option<i32>)]
     last_event_id: Option<String>,
 }
@@ -101,10 +101,13 @@ pub async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let header = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?").to_owned());
-    let position = match header.or(parameters.last_event_id) {
-        Some(text) => text.parse().map_err(|_| Problem::field(LAST_EVENT_ID, "is not the id of an event"))?,
-        None => 0,
+    let position = |field, id: Option<String>| {
+        let parsed = id.map(|id| id.parse().map_err(|_| Problem::field(field, "is not the id of an event")));
+        parsed.transpose()
     };
+    let (by_header, by_query) =
+        (position(LAST_EVENT_ID, header)?, position("last_event_id", parameters.last_event_id)?);
+    let position = by_header.or(by_query).unwrap_or_default();
     let place = state.waiter().ok_or_else(|| Problem::unavailable("Too many streams are open."))?;
 
     // The status first: a message that is final has its whole log.

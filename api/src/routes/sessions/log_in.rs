@@ -89,7 +89,7 @@ pub async fn log_in(
     headers: HeaderMap,
     Json(LogIn { tenant_id, email, password }): Json<LogIn>,
 ) -> Result<(StatusCode, AppendHeaders<[(HeaderName, HeaderValue); 2]>, Body<LoggedIn>), Problem> {
-    csrf::same_origin(&headers)?;
+    csrf::known_origin(&headers, &state.origins)?;
     let mut fields = Fields::default();
     let email = fields.keep("email", Email::parse(&email));
     fields.text("password", &password, 1..=MAX_PASSWORD);

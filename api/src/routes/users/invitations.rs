@@ -109,7 +109,7 @@ pub async fn accept(
     headers: HeaderMap,
     Json(Acceptance { token, password }): Json<Acceptance>,
 ) -> Result<StatusCode, Problem> {
-    csrf::same_origin(&headers)?;
+    csrf::known_origin(&headers, &state.origins)?;
     let void = || Problem::not_found("invitation");
     let hash = credentials::hash(&token);
     let mut tx = SystemTx::begin(&state.database, None).await?;
