@@ -40,6 +40,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(tenants::manage::create_api_key))
         .routes(routes!(tenants::manage::invite_user))
         .routes(routes!(tenants::own::read, tenants::own::update))
+        .routes(routes!(tenants::model_key::read, tenants::model_key::set, tenants::model_key::remove))
         .routes(routes!(operator_keys::list, operator_keys::create))
         .routes(routes!(operator_keys::rotate))
         .routes(routes!(operator_keys::revoke))

@@ -28,6 +28,7 @@ pub mod last_used;
 pub mod leadership;
 pub mod login_attempts;
 pub mod messages;
+pub mod model_keys;
 pub mod operator_keys;
 pub mod partitions;
 pub mod relay;

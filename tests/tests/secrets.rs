@@ -1,5 +1,7 @@
 //! Secrets at rest: nothing of them can be read in the database, and their keys change while the product works.
 
+mod model_key;
+
 use std::{
     process::{Command, Output, Stdio},
     time::Duration,

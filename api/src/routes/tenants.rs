@@ -1,6 +1,7 @@
 //! Tenants, made and managed by the operator.
 
 pub mod manage;
+pub mod model_key;
 pub mod own;
 
 mod check;

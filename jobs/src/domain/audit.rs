@@ -32,6 +32,8 @@ actions! {
     OperatorKeyCreated = "operator_key.created",
     OperatorKeyRotated = "operator_key.rotated",
     OperatorKeyRevoked = "operator_key.revoked",
+    ModelKeySet = "model_key.set",
+    ModelKeyRemoved = "model_key.removed",
     EndpointCreated = "webhook_endpoint.created",
     EndpointDeleted = "webhook_endpoint.deleted",
     UserInvited = "user.invited",

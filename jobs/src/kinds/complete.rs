@@ -25,12 +25,14 @@ use crate::{
         ids::{ConversationId, MessageId, TenantId},
         message::Status,
         price,
+        settings::Provider,
     },
     ports::{self, ModelError, Prompt},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
     store::{
         Scope, StoreError, TenantTx,
         messages::{self, CompletionRecord},
+        model_keys,
         stream::{self, StreamEvent},
         tenants::{self, Tenant},
     },
@@ -79,6 +81,11 @@ impl Job for Complete {
         };
         let history = messages::history(&mut tx, self.conversation, question.seq).await?;
         let tenant = tenants::current(&mut tx).await?;
+        let settings = &tenant.settings.model;
+        let key = match settings.provider {
+            Provider::Extractive => None,
+            Provider::Auto | Provider::Openai => model_keys::open(&mut tx, &context.runtime.vault).await?,
+        };
         if stream::has_deltas(&mut tx, self.message).await? {
             stream::append(&mut tx, self.conversation, self.message, StreamEvent::Reset, &json!({})).await?;
         }
@@ -91,7 +98,8 @@ impl Job for Complete {
             history,
             question: question.text,
             sources: question.sources,
-            settings: tenant.settings.model.clone(),
+            settings: settings.clone(),
+            key,
             request_id: self.message.to_string(),
         };
         let Some(completion) = self.stream(context, prompt, live).await? else {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 use crate::domain::{message::Turn, retrieval::Source, settings::ModelSettings};
@@ -18,6 +19,8 @@ pub struct Prompt {
     /// Numbered from 1 in the prompt and in citations.
     pub sources: Vec<Source>,
     pub settings: ModelSettings,
+    /// The tenant's own key of the provider; `None` for the worker's.
+    pub key: Option<SecretString>,
     /// Stable across attempts, so that a provider that deduplicates can.
     pub request_id: String,
 }

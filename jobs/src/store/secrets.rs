@@ -15,18 +15,20 @@ use crate::domain::{
 pub enum Column {
     CallbackSecret,
     EndpointSecret,
+    ModelKey,
     /// Responses that show a secret.
     SavedResponse,
 }
 
 impl Column {
-    pub const ALL: [Self; 3] = [Self::CallbackSecret, Self::EndpointSecret, Self::SavedResponse];
+    pub const ALL: [Self; 4] = [Self::CallbackSecret, Self::EndpointSecret, Self::ModelKey, Self::SavedResponse];
 
     /// `table.column`. Authenticated with every value: a renamed column keeps its name here.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CallbackSecret => "tenants.callback_secret",
             Self::EndpointSecret => "webhook_endpoints.secret",
+            Self::ModelKey => "model_keys.key",
             Self::SavedResponse => "idempotency_keys.sealed",
         }
     }
@@ -131,6 +133,17 @@ async fn page(tx: &mut SystemTx, column: Column, after: Option<Uuid>, limit: i64
             .fetch_all(connection)
             .await?
         }
+        Column::ModelKey => {
+            sqlx::query_as!(
+                Row,
+                r#"select id, tenant_id as "tenant?", key as sealed from model_keys
+                   where $1::uuid is null or id > $1 order by id limit $2"#,
+                after,
+                limit,
+            )
+            .fetch_all(connection)
+            .await?
+        }
         Column::SavedResponse => {
             sqlx::query_as!(
                 Row,
@@ -166,6 +179,14 @@ async fn replace(
             "update webhook_endpoints e set secret = n.new
              from unnest($1::uuid[], $2::bytea[], $3::bytea[]) n (id, old, new)
              where e.id = n.id and e.secret = n.old",
+            ids,
+            old,
+            new,
+        ),
+        Column::ModelKey => sqlx::query!(
+            "update model_keys m set key = n.new
+             from unnest($1::uuid[], $2::bytea[], $3::bytea[]) n (id, old, new)
+             where m.id = n.id and m.key = n.old",
             ids,
             old,
             new,

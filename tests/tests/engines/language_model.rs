@@ -42,6 +42,7 @@ fn prompt(provider: Provider) -> Prompt {
             score: 0.03,
         }],
         settings: ModelSettings { provider, temperature: Some(0.5), ..ModelSettings::default() },
+        key: None,
         request_id: "msg_1:1".into(),
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::StreamExt;
 use genai::{
-    Client, Headers, ModelIden,
+    Client, Headers, ModelIden, ServiceTarget,
     adapter::AdapterKind,
     chat::{ChatOptions, ChatStream, ChatStreamEvent, StopReason},
-    resolver::{AuthData, Endpoint, ProviderConfig},
+    resolver::{AuthData, Endpoint},
 };
 use jobs::ports::{Completion, ModelError, Prompt, Usage};
 use secrecy::{ExposeSecret, SecretString};
@@ -34,6 +34,8 @@ const MAX_BYTES: usize = 64 * 1024;
 
 pub struct OpenAi {
     client: Client,
+    endpoint: Endpoint,
+    key: AuthData,
     default_model: String,
 }
 
@@ -48,9 +50,9 @@ impl OpenAi {
         let base = format!("{}/", base_url.as_str().trim_end_matches('/'));
         // A local server without keys ignores the header that genai always sends.
         let key = key.map_or("none", ExposeSecret::expose_secret);
-        let provider = ProviderConfig::from_endpoint(Endpoint::from_owned(base)).with_auth(AuthData::from_single(key));
-        let client = Client::builder().with_reqwest(http).append_provider_config(AdapterKind::OpenAI, provider).build();
-        Ok(Self { client: client.context("the model provider's client")?, default_model: default_model.to_owned() })
+        let client = Client::builder().with_reqwest(http).build().context("the model provider's client")?;
+        let (endpoint, key) = (Endpoint::from_owned(base), AuthData::from_single(key));
+        Ok(Self { client, endpoint, key, default_model: default_model.to_owned() })
     }
 
     pub async fn complete(&self, prompt: Prompt, deltas: mpsc::Sender<String>) -> Result<Completion, ModelError> {
@@ -58,7 +60,11 @@ impl OpenAi {
         let options = options(&prompt);
         let begun = Instant::now();
         // Named explicitly: genai sends a model it does not know to Ollama.
-        let target = ModelIden::new(AdapterKind::OpenAI, model.as_str());
+        let target = ServiceTarget {
+            endpoint: self.endpoint.clone(),
+            auth: prompt.key.as_ref().map_or(self.key.clone(), |key| AuthData::from_single(key.expose_secret())),
+            model: ModelIden::new(AdapterKind::OpenAI, model.as_str()),
+        };
         let opening = self.client.exec_chat_stream(target, prompt::request(&prompt), Some(&options));
         let opened = timeout_at(begun + FIRST_TOKEN, opening).await.map_err(|_| too_slow())?;
         let stream = opened.map_err(|error| classify(&error))?.stream;
