@@ -6,10 +6,11 @@
 pub mod client;
 pub mod demo;
 pub mod fake_model;
+pub mod load;
 pub mod receiver;
 pub mod requests;
 pub mod samples;
-pub mod steady;
 
 mod duration;
 mod server;
+mod target;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{demo, fake_model, receiver, requests, steady};
+use loadtest::{demo, fake_model, load, receiver, requests};
 
 #[derive(Parser)]
 #[command(version, about = "Shows, loads and surrounds metachat, over HTTP only")]
@@ -22,8 +22,12 @@ enum Command {
     ReceiveWebhooks(receiver::Args),
     /// Sends requests, without following their messages, and reports rate and latencies: what the api itself carries
     Requests(requests::Args),
-    /// Sends messages at a constant rate and reports the latencies
-    Steady(steady::Args),
+    /// Runs a scenario and reports latencies, throughput, queue and processes; fails when a limit of the scenario is passed
+    Run(Box<load::Args>),
+    /// Lists the scenarios that come with the program
+    Scenarios,
+    /// Prints the settings that the workers need for a scenario, for a shell
+    Environment { scenario: String },
 }
 
 #[tokio::main]
@@ -35,7 +39,9 @@ async fn main() -> ExitCode {
         Command::FakeModel(args) => fake_model::run(args).await,
         Command::ReceiveWebhooks(args) => receiver::run(args).await,
         Command::Requests(args) => requests::run(args).await,
-        Command::Steady(args) => steady::run(args).await,
+        Command::Run(args) => load::run(*args).await,
+        Command::Scenarios => load::list(),
+        Command::Environment { scenario } => load::environment(&scenario),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("loadtest: {error:#}");

@@ -1,4 +1,4 @@
-//! What the run adds up to.
+//! What a load adds up to, in all and second by second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,8 +16,7 @@ pub(crate) const LONGEST_LATENCY: u64 = 3_600_000_000;
 #[derive(Debug)]
 pub(super) struct Tally {
     start: Instant,
-    pub(super) sending_time: Duration,
-    /// From the start to the last message that came to its end.
+    /// From the start to the last end that was seen.
     pub(super) finishing_time: Duration,
     pub(super) sent: u64,
     pub(super) dropped: u64,
@@ -26,6 +25,24 @@ pub(super) struct Tally {
     pub(super) outcomes: BTreeMap<Outcome, u64>,
     pub(super) submit: Histogram<u64>,
     pub(super) answer: Histogram<u64>,
+    pub(super) seconds: Vec<Second>,
+}
+
+/// One second of a load.
+#[derive(Debug)]
+pub(super) struct Second {
+    /// Arrivals that were due in it.
+    pub(super) due: u64,
+    /// Ends that were seen in it.
+    pub(super) finished: u64,
+    /// Of the arrivals that were due in it, with two significant digits: a histogram grows with its largest value.
+    pub(super) answer: Histogram<u64>,
+}
+
+impl Default for Second {
+    fn default() -> Self {
+        Self { due: 0, finished: 0, answer: Histogram::new(2).expect("two digits are allowed") }
+    }
 }
 
 impl Tally {
@@ -33,7 +50,6 @@ impl Tally {
         let histogram = || Histogram::new_with_max(LONGEST_LATENCY, 3).expect("three digits are allowed");
         Self {
             start,
-            sending_time: Duration::ZERO,
             finishing_time: Duration::ZERO,
             sent: 0,
             dropped: 0,
@@ -41,19 +57,18 @@ impl Tally {
             outcomes: BTreeMap::new(),
             submit: histogram(),
             answer: histogram(),
+            seconds: Vec::new(),
         }
     }
 
-    pub(super) fn send(&mut self) {
+    pub(super) fn send(&mut self, due: Instant) {
         self.sent += 1;
+        self.second(due).due += 1;
     }
 
-    pub(super) fn drop_arrival(&mut self) {
+    pub(super) fn drop_arrival(&mut self, due: Instant) {
         self.dropped += 1;
-    }
-
-    pub(super) fn end_sending(&mut self) {
-        self.sending_time = self.start.elapsed();
+        self.second(due).due += 1;
     }
 
     pub(super) fn abandon(&mut self, flights: u64) {
@@ -67,8 +82,18 @@ impl Tally {
         }
         if let Some(latency) = flight.finished {
             self.answer.saturating_record(latency.as_micros() as u64);
-            self.finishing_time = self.start.elapsed();
+            self.second(flight.due).answer.saturating_record(latency.as_micros() as u64);
+            self.second(flight.due + latency).finished += 1;
+            self.finishing_time = self.finishing_time.max(flight.due + latency - self.start);
         }
+    }
+
+    fn second(&mut self, moment: Instant) -> &mut Second {
+        let index = moment.saturating_duration_since(self.start).as_secs() as usize;
+        if self.seconds.len() <= index {
+            self.seconds.resize_with(index + 1, Second::default);
+        }
+        &mut self.seconds[index]
     }
 
     /// Arrivals that were due, sent or not.
@@ -76,41 +101,15 @@ impl Tally {
         self.sent + self.dropped
     }
 
-    pub(super) fn accepted(&self) -> u64 {
-        self.submit.len()
+    pub(super) fn in_flight(&self) -> u64 {
+        self.sent - self.outcomes.values().sum::<u64>() - self.abandoned
     }
 
-    pub(super) fn finished(&self) -> u64 {
-        self.answer.len()
-    }
-
-    /// The share of due arrivals that ended `answered`.
-    pub(super) fn answered_ratio(&self) -> f64 {
-        let answered = self.outcomes.get(&Outcome::Finished(MessageStatus::Answered));
-        *answered.unwrap_or(&0) as f64 / self.due().max(1) as f64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dropped_arrivals_count_against_the_ratio() {
-        let mut tally = Tally::new(Instant::now());
-        let answered = Flight {
-            submitted: Some(Duration::from_millis(3)),
-            finished: Some(Duration::from_millis(40)),
-            outcome: Outcome::Finished(MessageStatus::Answered),
-        };
-        for _ in 0..3 {
-            tally.send();
-            tally.record(&answered);
-        }
-        tally.drop_arrival();
-
-        assert_eq!(tally.answered_ratio(), 0.75);
-        assert_eq!((tally.due(), tally.accepted(), tally.finished()), (4, 3, 3));
-        assert!(tally.answer.value_at_quantile(0.5).abs_diff(40_000) <= 40);
+    /// Messages that ended `answered` and documents that became searchable.
+    pub(super) fn answered(&self) -> u64 {
+        [Outcome::Finished(MessageStatus::Answered), Outcome::Searchable]
+            .iter()
+            .filter_map(|outcome| self.outcomes.get(outcome))
+            .sum()
     }
 }
