@@ -7,6 +7,7 @@ pub mod client;
 pub mod demo;
 pub mod fake_model;
 pub mod load;
+pub mod plan;
 pub mod receiver;
 pub mod requests;
 pub mod samples;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use futures::future::{join_all, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -29,8 +29,9 @@ use crate::receiver::Counts;
 use crate::target::refuse_remote;
 pub(crate) use arrivals::{Arrivals, Spread};
 pub(crate) use fleet::unlimited;
-pub use observe::{Process, ProcessSample};
+pub use observe::{Process, ProcessSample, Stage};
 pub use report::Report;
+pub(crate) use report::table;
 pub use scenario::{Load, Phase, Scenario};
 pub(crate) use tally::LONGEST_LATENCY;
 
@@ -199,15 +200,18 @@ pub(crate) async fn perform(
     let report = Report {
         scenario: name.to_owned(),
         description: scenario.description.clone(),
-        began: began.to_rfc3339(),
+        began: began.to_rfc3339_opts(SecondsFormat::Secs, true),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         load_seconds: scenario.duration().as_secs_f64().min(start.elapsed().as_secs_f64()),
+        model_latency_ms: scenario.model.as_ref().map_or(0.0, |model| model.latency.as_secs_f64() * 1e3),
         loads: loads.collect(),
         stages: last.stages_since(&before),
         processes,
         idle: before.processes_since(&idle),
         totals: RunTotals {
             jobs: last.total_rise(&before, "metachat_job_run_seconds_count"),
+            embed_mean_ms: last.total_rise(&before, "metachat_embed_query_seconds_sum") * 1e3
+                / last.total_rise(&before, "metachat_embed_query_seconds_count").max(1.0),
             prompt_tokens: tokens("prompt"),
             completion_tokens: tokens("completion"),
             ..RunTotals::default()

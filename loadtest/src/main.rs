@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{demo, fake_model, load, receiver, requests};
+use loadtest::{demo, fake_model, load, plan, receiver, requests};
 
 #[derive(Parser)]
 #[command(version, about = "Shows, loads and surrounds metachat, over HTTP only")]
@@ -18,6 +18,8 @@ enum Command {
     Demo(demo::Args),
     /// Serves an OpenAI-compatible model whose faults and pace are chosen here
     FakeModel(fake_model::Args),
+    /// Says, from a measured run, what a rate needs: replicas, slots, connections, memory and money, and what gives out first
+    Plan(Box<plan::Args>),
     /// Receives webhooks, checks their signatures and prints one line for each
     ReceiveWebhooks(receiver::Args),
     /// Sends requests, without following their messages, and reports rate and latencies: what the api itself carries
@@ -40,6 +42,7 @@ async fn main() -> ExitCode {
         Command::ReceiveWebhooks(args) => receiver::run(args).await,
         Command::Requests(args) => requests::run(args).await,
         Command::Run(args) => load::run(*args).await,
+        Command::Plan(args) => plan::run(*args).await,
         Command::Scenarios => load::list(),
         Command::Environment { scenario } => load::environment(&scenario),
     };

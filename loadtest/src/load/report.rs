@@ -16,6 +16,7 @@ use super::scenario::{Kind, Load, Scenario};
 use super::tally::Tally;
 use crate::receiver::Counts;
 pub(super) use page::page;
+pub(crate) use text::table;
 pub(super) use text::text;
 pub(super) use verdict::judge;
 
@@ -28,6 +29,8 @@ pub struct Report {
     pub processors: usize,
     /// How long arrivals came, in seconds.
     pub load_seconds: f64,
+    /// Median latency of the scenario's fake model; zero without one.
+    pub model_latency_ms: f64,
     pub loads: Vec<LoadReport>,
     /// What each kind of job took from the first arrival to the last end.
     pub stages: BTreeMap<String, Stage>,
@@ -48,6 +51,8 @@ pub struct RunTotals {
     /// Answered messages a second while arrivals came.
     pub answered_per_second: f64,
     pub jobs: f64,
+    /// A question's embedding, at the mean.
+    pub embed_mean_ms: f64,
     pub prompt_tokens: f64,
     pub completion_tokens: f64,
     pub median_scrape_ms: Option<f64>,
