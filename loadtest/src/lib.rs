@@ -6,6 +6,7 @@
 pub mod client;
 pub mod demo;
 pub mod fake_model;
+pub mod floor;
 pub mod load;
 pub mod plan;
 pub mod receiver;

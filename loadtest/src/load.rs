@@ -37,7 +37,8 @@ pub(crate) use tally::LONGEST_LATENCY;
 
 use fleet::Fleet;
 use generator::Generator;
-use observe::{Observer, Totals};
+pub(crate) use observe::Observer;
+use observe::Totals;
 use progress::Watched;
 use report::{LoadReport, RunTotals};
 use tally::Tally;

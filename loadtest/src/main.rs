@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{demo, fake_model, load, plan, receiver, requests};
+use loadtest::{demo, fake_model, floor, load, plan, receiver, requests};
 
 #[derive(Parser)]
 #[command(version, about = "Shows, loads and surrounds metachat, over HTTP only")]
@@ -18,6 +18,8 @@ enum Command {
     Demo(demo::Args),
     /// Serves an OpenAI-compatible model whose faults and pace are chosen here
     FakeModel(fake_model::Args),
+    /// Measures alone what an answer cannot do without: an embedding, a POST
+    Floor(floor::Args),
     /// Says, from a measured run, what a rate needs: replicas, slots, connections, memory and money, and what gives out first
     Plan(Box<plan::Args>),
     /// Receives webhooks, checks their signatures and prints one line for each
@@ -42,6 +44,7 @@ async fn main() -> ExitCode {
         Command::ReceiveWebhooks(args) => receiver::run(args).await,
         Command::Requests(args) => requests::run(args).await,
         Command::Run(args) => load::run(*args).await,
+        Command::Floor(args) => floor::run(args).await,
         Command::Plan(args) => plan::run(*args).await,
         Command::Scenarios => load::list(),
         Command::Environment { scenario } => load::environment(&scenario),

@@ -79,9 +79,12 @@ impl Topic {
     }
 }
 
+/// Those who listen, by what they listen for.
+type Listened = HashMap<(Topic, Uuid), watch::Sender<()>>;
+
 /// Tells those who listen for a message or search, and nobody else.
 #[derive(Clone, Default)]
-pub struct Announcements(Arc<Mutex<HashMap<(Topic, Uuid), watch::Sender<()>>>>);
+pub struct Announcements(Arc<Mutex<Listened>>);
 
 impl Announcements {
     /// Subscribes to topics, over one connection.

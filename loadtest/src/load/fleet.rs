@@ -70,7 +70,8 @@ impl Fleet {
             0 => None,
             conversations => Some(tenant.conversations[round % conversations].clone()),
         };
-        let question = questions[number % questions.len()].clone();
+        // No question comes twice: the embedding of one that did is remembered.
+        let question = format!("{} My order is {number}.", questions[number % questions.len()]);
         Sender { client: tenant.client.clone(), question, conversation, number }
     }
 

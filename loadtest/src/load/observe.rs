@@ -62,27 +62,27 @@ pub struct Stage {
 
 /// Counters at one moment, to be subtracted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     at: Option<Instant>,
     exposition: Exposition,
     processes: BTreeMap<String, Reading>,
 }
 
 /// Samples in the background while it lives.
-pub(super) struct Observer {
+pub(crate) struct Observer {
     http: reqwest::Client,
     urls: Vec<String>,
     processes: Vec<Process>,
 }
 
 impl Observer {
-    pub(super) fn new(urls: Vec<String>, processes: Vec<Process>) -> anyhow::Result<Self> {
+    pub(crate) fn new(urls: Vec<String>, processes: Vec<Process>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(SCRAPE_TIMEOUT).build()?;
         Ok(Self { http, urls, processes })
     }
 
     /// Counters now, and how long the slowest endpoint took to tell.
-    pub(super) async fn look(&self) -> (Totals, Option<Duration>) {
+    pub(crate) async fn look(&self) -> (Totals, Option<Duration>) {
         let answers = join_all(self.urls.iter().map(|url| self.scrape(url))).await;
         let slowest = answers.iter().flatten().map(|(_, took)| *took).max();
         let mut exposition = Exposition::default();
@@ -175,7 +175,7 @@ impl Totals {
     }
 
     /// How much a counter without regard to its labels rose.
-    pub(super) fn total_rise(&self, before: &Self, name: &str) -> f64 {
+    pub(crate) fn total_rise(&self, before: &Self, name: &str) -> f64 {
         (self.exposition.total(name) - before.exposition.total(name)).max(0.0)
     }
 
