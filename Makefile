@@ -1,5 +1,5 @@
-# Every command does its own set-up; the work is in scripts/. Variables: WORKERS, API_PORT, WORKER_PORT, PG_PORT, REDIS_PORT.
-.PHONY: help demo up down test chaos contract fuzz lint bench
+# Every command does its own set-up; the work is in scripts/. Variables: WORKERS, PROFILE, API_PORT, WORKER_PORT, PG_PORT, REDIS_PORT.
+.PHONY: help demo up down test load chaos contract fuzz lint bench
 .NOTPARALLEL:
 
 help:
@@ -7,6 +7,7 @@ help:
 	@echo 'make up WORKERS=2   start (or adjust) Postgres, Redis, the api and two workers'
 	@echo 'make down           stop what make up or make test started'
 	@echo 'make test           run every test'
+	@echo 'make load           a short load with a report (SCENARIO=steady PROFILE=release ARGS="--rate 50 --duration 2m")'
 	@echo 'make chaos          5 000 messages while every process and server crashes (CHAOS_MESSAGES, CHAOS_RATE, CHAOS_SEED)'
 	@echo 'make contract       Schemathesis against the running api (MINUTES=20)'
 	@echo 'make fuzz           every fuzz target for a minute (SECONDS=60)'
@@ -18,6 +19,9 @@ demo up down lint:
 
 test:
 	@scripts/test $(ARGS)
+
+load:
+	@scripts/load $(or $(SCENARIO),short) $(ARGS)
 
 # The same test that `make test` runs in a bounded form; it prints what it does and a table at the end.
 chaos:

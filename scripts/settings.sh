@@ -16,7 +16,9 @@ case $(uname -s) in
 esac
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
-bin_dir=$CARGO_TARGET_DIR/debug
+# Which build 'make up' and 'make load' run: debug, or release, whose first build takes long.
+profile=${PROFILE:-debug}
+bin_dir=$CARGO_TARGET_DIR/$profile
 model_dir=$cache/model/all-MiniLM-L6-v2-int8
 ort_dylib=$cache/onnxruntime/$library
 

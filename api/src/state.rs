@@ -109,7 +109,7 @@ impl AppState {
         let edge = &config.edge;
         let (api_log, writer) = api_log::channel(database.clone(), edge.log_buffer);
         let (dispatcher, pushing) = Dispatcher::start(lanes.clone());
-        let (announcements, listening) = Announcements::start(&lanes, Topic::Progress);
+        let (announcements, listening) = Announcements::start(&lanes, &[Topic::Progress, Topic::Ended]);
         let (last_used, noting) = LastUsed::start(database.clone());
         let state = Self(Arc::new(Shared {
             last_used,

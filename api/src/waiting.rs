@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jobs::{
     domain::ids::{MessageId, TenantId},
-    queue::signals::Listener,
+    queue::signals::{Listener, Topic},
     store::{
         Scope, StoreError,
         answers::{self, Answered},
@@ -28,8 +28,8 @@ pub struct Waiter<'a> {
 }
 
 impl<'a> Waiter<'a> {
-    pub fn new(state: &'a AppState, subject: Uuid, wait: Duration) -> Self {
-        Self { state, deadline: Instant::now() + wait, signals: state.announcements.listen(subject) }
+    pub fn new(state: &'a AppState, topic: Topic, subject: Uuid, wait: Duration) -> Self {
+        Self { state, deadline: Instant::now() + wait, signals: state.announcements.listen(topic, subject) }
     }
 
     /// Waits until the subject may have moved on; returns false when the time is up or the process drains.
@@ -54,17 +54,17 @@ pub async fn for_message(
     wait: Duration,
 ) -> Result<Option<Answered>, StoreError> {
     let place = if wait.is_zero() { None } else { state.waiter() };
-    let mut waiter = Waiter::new(state, id.uuid(), wait);
+    let mut waiter = Waiter::new(state, Topic::Ended, id.uuid(), wait);
+    let mut last = place.is_none();
     loop {
         let mut tx = state.read(tenant).await?;
         let status = answers::status(&mut tx, id).await?;
-        tx.commit().await?;
-        let settled = status.is_none_or(|status| status.is_final());
-        if settled || place.is_none() || !waiter.moved_on().await {
-            let mut tx = state.read(tenant).await?;
+        if last || status.is_none_or(|status| status.is_final()) {
             let message = answers::find(&mut tx, id).await?;
             tx.commit().await?;
             return Ok(message);
         }
+        tx.commit().await?;
+        last = !waiter.moved_on().await;
     }
 }

@@ -5,6 +5,7 @@
 
 mod completion;
 mod fault;
+mod pace;
 mod quote;
 mod routes;
 
@@ -23,6 +24,7 @@ use serde_json::Value;
 use crate::duration::parse_millis;
 use crate::server::Server;
 pub use fault::Fault;
+use pace::Pace;
 pub use quote::DOES_NOT_KNOW;
 
 /// How many requests are remembered; older ones are forgotten, so that a long load run does not fill the memory.
@@ -37,9 +39,15 @@ pub struct Config {
     /// Milliseconds before the first token
     #[arg(long = "latency-ms", default_value = "0", value_parser = parse_millis)]
     pub latency: Duration,
+    /// Latency that one request in a hundred exceeds; the others spread log-normally, with the latency above as their median
+    #[arg(long = "latency-p99-ms", value_parser = parse_millis)]
+    pub latency_p99: Option<Duration>,
     /// Pace after the first token; 0 is as fast as possible
     #[arg(long, default_value_t = 0.0)]
     pub tokens_per_second: f64,
+    /// How much a pause between two tokens differs from the pace at most, as a share of it, from 0 to 1
+    #[arg(long, default_value_t = 0.0)]
+    pub token_jitter: f64,
     /// Share of requests answered with 500
     #[arg(long, default_value_t = 0.0)]
     pub error_rate: f64,
@@ -68,7 +76,9 @@ impl Default for Config {
         Self {
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             latency: Duration::ZERO,
+            latency_p99: None,
             tokens_per_second: 0.0,
+            token_jitter: 0.0,
             error_rate: 0.0,
             rate_limit_rate: 0.0,
             malformed_rate: 0.0,
@@ -150,15 +160,15 @@ impl FakeModel {
 }
 
 impl Mind {
-    /// Records the request and decides its fate.
-    fn receive(&mut self, authorization: Option<String>, body: Value) -> Option<Fault> {
+    /// Records the request and decides its fate and its pace.
+    fn receive(&mut self, authorization: Option<String>, body: Value) -> (Option<Fault>, Pace) {
         let fault = self.script.pop_front().or_else(|| Fault::roll(&self.config, &mut self.dice));
         self.served += 1;
         self.requests.push_back(Recorded { at: Utc::now(), authorization, body, fault });
         if self.requests.len() > REMEMBERED {
             self.requests.pop_front();
         }
-        fault
+        (fault, Pace::roll(&self.config, &mut self.dice))
     }
 }
 

@@ -6,10 +6,13 @@
 pub mod client;
 pub mod demo;
 pub mod fake_model;
+pub mod floor;
+pub mod load;
+pub mod plan;
 pub mod receiver;
 pub mod requests;
 pub mod samples;
-pub mod steady;
 
 mod duration;
 mod server;
+mod target;

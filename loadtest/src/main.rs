@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{demo, fake_model, receiver, requests, steady};
+use loadtest::{demo, fake_model, floor, load, plan, receiver, requests};
 
 #[derive(Parser)]
 #[command(version, about = "Shows, loads and surrounds metachat, over HTTP only")]
@@ -18,12 +18,20 @@ enum Command {
     Demo(demo::Args),
     /// Serves an OpenAI-compatible model whose faults and pace are chosen here
     FakeModel(fake_model::Args),
+    /// Measures alone what an answer cannot do without: an embedding, a POST
+    Floor(floor::Args),
+    /// Says, from a measured run, what a rate needs: replicas, slots, connections, memory and money, and what gives out first
+    Plan(Box<plan::Args>),
     /// Receives webhooks, checks their signatures and prints one line for each
     ReceiveWebhooks(receiver::Args),
     /// Sends requests, without following their messages, and reports rate and latencies: what the api itself carries
     Requests(requests::Args),
-    /// Sends messages at a constant rate and reports the latencies
-    Steady(steady::Args),
+    /// Runs a scenario and reports latencies, throughput, queue and processes; fails when a limit of the scenario is passed
+    Run(Box<load::Args>),
+    /// Lists the scenarios that come with the program
+    Scenarios,
+    /// Prints the settings that the workers need for a scenario, for a shell
+    Environment { scenario: String },
 }
 
 #[tokio::main]
@@ -35,7 +43,11 @@ async fn main() -> ExitCode {
         Command::FakeModel(args) => fake_model::run(args).await,
         Command::ReceiveWebhooks(args) => receiver::run(args).await,
         Command::Requests(args) => requests::run(args).await,
-        Command::Steady(args) => steady::run(args).await,
+        Command::Run(args) => load::run(*args).await,
+        Command::Floor(args) => floor::run(args).await,
+        Command::Plan(args) => plan::run(*args).await,
+        Command::Scenarios => load::list(),
+        Command::Environment { scenario } => load::environment(&scenario),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("loadtest: {error:#}");

@@ -1,6 +1,7 @@
 //! A webhook receiver: checks Standard Webhooks signatures, keeps what came, and misbehaves when told to.
 
 mod behaviour;
+mod counts;
 mod delivery;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::server::Server;
 pub use behaviour::Behaviour;
+pub use counts::Counts;
 pub use delivery::{Delivery, Signature};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -62,6 +64,9 @@ struct Contents {
     behaviour: Behaviour,
     answered: usize,
     attempts: HashMap<String, usize>,
+    counts: Counts,
+    /// Deliveries are counted and forgotten.
+    forgetful: bool,
     deliveries: Vec<Delivery>,
 }
 
@@ -75,6 +80,18 @@ impl Receiver {
         let inbox = Arc::new(watch::Sender::new(Contents { behaviour, ..Contents::default() }));
         let router = Router::new().route("/hook", post(receive)).with_state(inbox.clone());
         Ok(Self { server: Server::start(bind, router).await?, inbox })
+    }
+
+    /// Starts on a free loopback port and keeps ids and counts only, as a load of any length needs it.
+    pub async fn counting(behaviour: Behaviour) -> io::Result<Self> {
+        let receiver = Self::bind(SocketAddr::from(([127, 0, 0, 1], 0)), behaviour).await?;
+        receiver.inbox.send_modify(|contents| contents.forgetful = true);
+        Ok(receiver)
+    }
+
+    /// What came so far, in numbers.
+    pub fn counts(&self) -> Counts {
+        self.inbox.borrow().counts.clone()
     }
 
     pub fn url(&self) -> String {
@@ -138,7 +155,10 @@ async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) ->
         };
         contents.answered += 1;
         let delivery = Delivery::new(at, headers, &body, signature, status.as_u16(), &mut contents.attempts);
-        contents.deliveries.push(delivery);
+        contents.counts.add(&delivery);
+        if !contents.forgetful {
+            contents.deliveries.push(delivery);
+        }
     });
     sleep(behaviour.delay).await;
     match behaviour.retry_after {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use futures::future::join_all;
 use hdrhistogram::Histogram;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -17,7 +19,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::client::{Client, Submission};
 use crate::duration;
-use crate::steady::{LONGEST_LATENCY, Schedule, refuse_remote, unlimited};
+use crate::load::{Arrivals, LONGEST_LATENCY, Phase, Spread, unlimited};
+use crate::target::refuse_remote;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
@@ -56,7 +59,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let admin = Client::new(&args.api_url, &args.admin_key)?;
     let mut fleet = Vec::new();
     for number in 1..=args.tenants {
-        let tenant = admin.create_tenant(&unlimited(number)).await?;
+        let tenant = admin.create_tenant(&unlimited(&format!("Requests {number}"))).await?;
         fleet.push(admin.with_key(&tenant.api_key.key));
     }
     let started = Instant::now();
@@ -128,7 +131,10 @@ async fn closed(args: &Args, fleet: &[Client]) -> Seen {
 async fn open(args: &Args, fleet: &[Client], rate: f64) -> Seen {
     let places = Arc::new(Semaphore::new(args.clients as usize));
     let (mut all, mut requests) = (Seen::new(), JoinSet::new());
-    for (due, client) in Schedule::new(rate, args.duration).arrivals(Instant::now()).zip(fleet.iter().cycle()) {
+    let (phases, start) = ([Phase { rate, to: None, duration: args.duration }], Instant::now());
+    let arrivals = Arrivals::new(&phases, Spread::Even, StdRng::seed_from_u64(0));
+    for (due, client) in arrivals.zip(fleet.iter().cycle()) {
+        let due = start + due;
         sleep_until(due).await;
         while let Some(answered) = requests.try_join_next() {
             all.note(answered.expect("no request panics"));

@@ -18,6 +18,7 @@ mod http;
 mod idempotency;
 mod lanes;
 mod ledger;
+mod load;
 mod model;
 mod openapi;
 mod order;

@@ -73,6 +73,7 @@ async fn what_was_accepted_is_answered_once_whatever_crashes() {
     verdict::every_job_finished_once(&stack).await;
     verdict::usage_was_counted_once(&stack, &accepted).await;
     verdict::every_event_arrived_with_one_id(&stack, &tenants).await;
+    println!("the ledger is right: accepted = answered (or ended with its cause), events delivered, none twice");
     sqlx::query("delete from dead_jobs").execute(stack.database.owner().await).await.unwrap();
     stack.ready().await;
     stack.finish().await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jobs::domain::ids::MessageId;
 use loadtest::{
     client::{Client, Document, Message, MessageStatus, NewTenant, Search, Submission, TextUpload},
     fake_model::{Config, FakeModel, Fault},
@@ -78,6 +79,31 @@ async fn what_the_documents_do_not_hold_is_escalated_honestly() {
     let person = ask(&client, "I want to talk to a human please", Some(&message.conversation_id)).await;
     assert_eq!(person.status, MessageStatus::Escalated);
     assert_eq!(stack.database.count("select count(*) from escalations").await, 1, "one open per conversation");
+    stack.finish().await;
+}
+
+/// Of ten, one at least: a busy machine may hold the pieces of some up.
+#[tokio::test]
+async fn an_answer_that_is_whole_at_once_is_written_with_its_draft() {
+    let stack = Stack::start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    upload(&client, "returns.md", RETURNS).await;
+    let mut together = 0;
+    for _ in 0..10 {
+        let question = Submission::new("How many days do I have to return an unworn item?");
+        let id = client.submit(&question).await.unwrap().message.id;
+        client.final_message(&id, LIMIT).await.unwrap();
+        let commits: i64 = sqlx::query_scalar(
+            "select count(distinct xmin::text) from message_stream
+             where message_id = $1 and (event = 'delta' or data->>'status' = 'scoring')",
+        )
+        .bind(id.parse::<MessageId>().unwrap().uuid())
+        .fetch_one(stack.database.owner().await)
+        .await
+        .unwrap();
+        together += usize::from(commits == 1);
+    }
+    assert!(together >= 1, "{together} of 10");
     stack.finish().await;
 }
 

@@ -58,7 +58,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let abandon = CancellationToken::new();
     let (dispatcher, dispatching) = Dispatcher::start(lanes.clone());
     let (group_commit, _) = GroupCommit::start(database.clone());
-    let (cancellations, hearing) = Announcements::start(&lanes, Topic::Cancelled);
+    let (cancellations, hearing) = Announcements::start(&lanes, &[Topic::Cancelled]);
     let (wake_ups, listening) = WakeUps::start(&lanes, &kinds::names());
     let relaying = tokio::spawn(relay::run(database.clone(), lanes.clone(), stop.clone()));
     let runtime = Runtime {

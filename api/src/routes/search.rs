@@ -10,6 +10,7 @@ use jobs::{
         retrieval::{self, DEFAULT_LIMIT, MAX_LIMIT},
     },
     kinds::retrieve::{Retrieve, Target},
+    queue::signals::Topic,
     store::{
         Scope, StoreError,
         searches::{self, Outcome, Parameters},
@@ -79,7 +80,7 @@ pub async fn search(
     let _place = state.waiter().ok_or_else(|| Problem::unavailable("Too many requests wait already."))?;
 
     let id = SearchId::generate();
-    let mut waiter = Waiter::new(&state, id.uuid(), WAIT);
+    let mut waiter = Waiter::new(&state, Topic::Progress, id.uuid(), WAIT);
     let mut work = state.work(&caller, &trace).await?;
     searches::insert(work.tx(), id, &query, &parameters).await?;
     work.enqueue(&Retrieve { tenant: caller.id, target: Target::Search { search: id } })?;

@@ -42,6 +42,8 @@ use crate::{
 const DELTA_BUFFER: usize = 256;
 /// Pieces are written together at this pace, not one by one.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// The first piece waits this long for others: an answer that is whole by then is written with the draft, in one commit.
+const FIRST_FLUSH: Duration = Duration::from_millis(5);
 /// How often a completion asks whether it is still wanted, should nobody tell.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -102,7 +104,7 @@ impl Job for Complete {
             key,
             request_id: self.message.to_string(),
         };
-        let Some(completion) = self.stream(context, prompt, live).await? else {
+        let Some((completion, rest)) = self.stream(context, prompt, live).await? else {
             return context.cancel().await;
         };
         let cost =
@@ -118,6 +120,10 @@ impl Job for Complete {
             cost_microusd: cost,
         };
         if messages::save_draft(done.tx(), self.message, &record).await? {
+            if !rest.is_empty() {
+                let delta = json!({ "text": rest });
+                stream::append(done.tx(), self.conversation, self.message, StreamEvent::Delta, &delta).await?;
+            }
             turn::announce(&mut done, self.conversation, self.message, Status::Scoring).await?;
             let Self { tenant, conversation, message } = *self;
             done.enqueue(&ScoreConfidence { tenant, conversation, message })?;
@@ -131,14 +137,14 @@ impl Job for Complete {
 }
 
 impl Complete {
-    /// Runs the model and, where `live`, logs its pieces for streams meanwhile. `None` when the message ended before
-    /// the model did.
+    /// Runs the model and, where `live`, logs its pieces for streams meanwhile; returns what was not logged yet too. `None`
+    /// when the message ended before the model did.
     async fn stream(
         &self,
         context: &JobContext,
         prompt: Prompt,
         live: bool,
-    ) -> Result<Option<ports::Completion>, Failure> {
+    ) -> Result<Option<(ports::Completion, String)>, Failure> {
         let (sender, receiver) = mpsc::channel(DELTA_BUFFER);
         let started = Instant::now();
         let model = context.engines().model.complete(prompt, sender).map_err(Interrupted::by_model);
@@ -148,11 +154,11 @@ impl Complete {
             () = self.no_longer_wanted(context) => Err(Interrupted::Ended),
         };
         match ended {
-            Ok((mut completion, ())) => {
+            Ok((mut completion, rest)) => {
                 metrics::histogram!("metachat_completion_seconds").record(started.elapsed().as_secs_f64());
                 // Postgres text holds no NUL.
                 completion.text.retain(|character| character != '\0');
-                Ok(Some(completion))
+                Ok(Some((completion, rest)))
             }
             Err(Interrupted::Ended) => Ok(None),
             Err(Interrupted::Failed(failure)) => Err(failure),
@@ -161,7 +167,7 @@ impl Complete {
 
     /// Returns when the message has ended, most likely because its owner cancelled it: the model need not go on.
     async fn no_longer_wanted(&self, context: &JobContext) {
-        let mut cancelled = context.runtime.cancellations.listen(self.message.uuid());
+        let mut cancelled = context.runtime.cancellations.listen(Topic::Cancelled, self.message.uuid());
         loop {
             cancelled.told(LOOK_AGAIN).await;
             // A look that fails decides nothing; the completion finds out for itself.
@@ -178,24 +184,33 @@ impl Complete {
         Ok(found.is_some_and(|found| found.status == Status::Completing))
     }
 
+    /// Logs the pieces as they come, and returns those that came last.
     async fn log(
         &self,
         context: &JobContext,
         mut pieces: mpsc::Receiver<String>,
         live: bool,
-    ) -> Result<(), Interrupted> {
+    ) -> Result<String, Interrupted> {
         let mut buffer = Vec::new();
-        let mut next_flush = Instant::now();
+        let mut next_flush = None;
         while pieces.recv_many(&mut buffer, DELTA_BUFFER).await > 0 {
-            // The first piece and the last go out at once; those in between at the pace.
-            while let Ok(1..) = timeout_at(next_flush, pieces.recv_many(&mut buffer, DELTA_BUFFER)).await {}
-            let text = buffer.drain(..).collect::<String>();
-            if live {
-                self.flush(context, &text.replace('\0', "")).await?;
+            let flush_at = next_flush.unwrap_or_else(|| Instant::now() + FIRST_FLUSH);
+            let ended = loop {
+                match timeout_at(flush_at, pieces.recv_many(&mut buffer, DELTA_BUFFER)).await {
+                    Ok(1..) => {}
+                    Ok(0) => break true,
+                    Err(_) => break false,
+                }
+            };
+            let text = buffer.drain(..).collect::<String>().replace('\0', "");
+            match (live, ended) {
+                (false, _) => {}
+                (true, true) => return Ok(text),
+                (true, false) => self.flush(context, &text).await?,
             }
-            next_flush = Instant::now() + FLUSH_EVERY;
+            next_flush = Some(Instant::now() + FLUSH_EVERY);
         }
-        Ok(())
+        Ok(String::new())
     }
 
     async fn flush(&self, context: &JobContext, text: &str) -> Result<(), Interrupted> {

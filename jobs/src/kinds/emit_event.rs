@@ -17,7 +17,11 @@ use crate::{
         ids::{EventId, TenantId},
     },
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work},
-    store::{Scope, StoreError, TenantTx, events, webhooks},
+    store::{
+        Scope, StoreError, TenantTx,
+        events::{self, Audience},
+        webhooks,
+    },
 };
 
 /// Writes an event into the outbox of the transaction's tenant, with the job that carries it on.
@@ -65,18 +69,14 @@ impl Job for EmitEvent {
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let mut tx = context.tenant_tx().await?;
-        let Some((event, message)) = events::find(&mut tx, self.event).await? else {
+        let Some(Audience { event_type, message, endpoints }) = events::audience(&mut tx, self.event).await? else {
             // Erased with its tenant or contact.
             drop(tx);
             return context.cancel().await;
         };
-        let mut receivers: Vec<Receiver> = webhooks::subscribed(&mut tx, &event.event_type)
-            .await?
-            .into_iter()
-            .map(|endpoint| Receiver::Endpoint { endpoint })
-            .collect();
+        let mut receivers: Vec<_> = endpoints.into_iter().map(|endpoint| Receiver::Endpoint { endpoint }).collect();
         if let Some(message) = message
-            && EventType::parse(&event.event_type).is_some_and(EventType::reaches_callback)
+            && EventType::parse(&event_type).is_some_and(EventType::reaches_callback)
             && webhooks::has_callback(&mut tx, message).await?
         {
             receivers.push(Receiver::Callback { message });

@@ -82,7 +82,7 @@ impl Job for ScoreConfidence {
         if locked.epoch != scored.epoch || locked.human {
             verdict.escalated = false;
             let ending = End { confidence: Some(&verdict), ..End::of(Status::Withheld) };
-            turn::end(&mut done, conversation, message, ending).await?;
+            turn::end_locked(&mut done, locked, message, ending).await?;
             return done.commit().await;
         }
         match verdict.action {
@@ -93,12 +93,12 @@ impl Job for ScoreConfidence {
             }
             Action::Send | Action::SuggestReview => {
                 let ending = End { reply: Some(&draft), confidence: Some(&verdict), ..End::of(Status::Answered) };
-                turn::end(&mut done, conversation, message, ending).await?;
+                turn::end_locked(&mut done, locked, message, ending).await?;
             }
             Action::SendWithDisclaimer => {
                 let reply = format!("{DISCLAIMER}{draft}");
                 let ending = End { reply: Some(&reply), confidence: Some(&verdict), ..End::of(Status::Answered) };
-                turn::end(&mut done, conversation, message, ending).await?;
+                turn::end_locked(&mut done, locked, message, ending).await?;
             }
         }
         done.commit().await

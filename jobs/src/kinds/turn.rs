@@ -24,7 +24,7 @@ use crate::{
     store::{
         StoreError, TenantTx,
         conversations::{self, Locked},
-        messages::{self, End},
+        messages::{self, End, Queued},
         stream::{self, StreamEvent},
     },
 };
@@ -40,16 +40,13 @@ pub(super) async fn give_next(work: &mut Work<TenantTx>, conversation: &Locked) 
     if conversation.human {
         return end_silently(work, conversation).await;
     }
-    let Some(next) = messages::next_queued(work.tx(), conversation.id, 1).await?.pop() else {
-        return Ok(());
-    };
-    let Some(message) = messages::find(work.tx(), next).await? else {
+    let Some(Queued { id: next, text }) = messages::next_queued(work.tx(), conversation.id, 1).await?.pop() else {
         return Ok(());
     };
     conversations::set_active(work.tx(), conversation.id, Some(next)).await?;
     begin(work, conversation, next).await?;
     let tenant = work.tx().tenant();
-    if handoff::asks_for_human(&message.text) {
+    if handoff::asks_for_human(&text) {
         let reason = Reason::CustomerRequest;
         return work.enqueue(&Escalate { tenant, conversation: conversation.id, message: next, reason });
     }
@@ -61,12 +58,12 @@ pub(super) async fn give_next(work: &mut Work<TenantTx>, conversation: &Locked) 
 async fn end_silently(work: &mut Work<TenantTx>, conversation: &Locked) -> Result<(), StoreError> {
     let mut waiting = messages::next_queued(work.tx(), conversation.id, SILENT_ENDS + 1).await?;
     let rest = waiting.split_off(SILENT_ENDS.min(waiting.len()));
-    for message in waiting {
-        begin(work, conversation, message).await?;
-        conclude(work, conversation.id, message, End::of(Status::Escalated)).await?;
+    for Queued { id, .. } in waiting {
+        begin(work, conversation, id).await?;
+        conclude(work, conversation.id, id, End::of(Status::Escalated)).await?;
     }
     match rest.first() {
-        Some(&message) => {
+        Some(&Queued { id: message, .. }) => {
             let tenant = work.tx().tenant();
             work.enqueue(&IngestMessage { tenant, conversation: conversation.id, message })
         }
@@ -100,17 +97,27 @@ pub(super) async fn end(
     message: MessageId,
     end: End<'_>,
 ) -> Result<bool, StoreError> {
-    let Some(mut locked) = conversations::lock(work.tx(), conversation).await? else {
-        return Ok(false);
-    };
-    if !conclude(work, conversation, message, end).await? {
+    match conversations::lock(work.tx(), conversation).await? {
+        Some(locked) => end_locked(work, locked, message, end).await,
+        None => Ok(false),
+    }
+}
+
+/// As [`end`], in a conversation that is locked already.
+pub(super) async fn end_locked(
+    work: &mut Work<TenantTx>,
+    mut conversation: Locked,
+    message: MessageId,
+    end: End<'_>,
+) -> Result<bool, StoreError> {
+    if !conclude(work, conversation.id, message, end).await? {
         return Ok(false);
     }
-    if locked.active == Some(message) {
-        conversations::set_active(work.tx(), conversation, None).await?;
-        locked.active = None;
+    if conversation.active == Some(message) {
+        conversations::set_active(work.tx(), conversation.id, None).await?;
+        conversation.active = None;
     }
-    give_next(work, &locked).await?;
+    give_next(work, &conversation).await?;
     Ok(true)
 }
 
@@ -162,6 +169,7 @@ async fn conclude(
     let data = json!({ "status": status });
     stream::append(work.tx(), conversation, message, StreamEvent::Done, &data).await?;
     work.tell(Topic::Progress, message.uuid());
+    work.tell(Topic::Ended, message.uuid());
     Ok(true)
 }
 

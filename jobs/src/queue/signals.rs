@@ -59,10 +59,12 @@ impl WakeUps {
 }
 
 /// What there is to be told about a message or search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// It moved on: whoever waits for it reads its state again.
+    /// It moved on: whoever follows it reads its state again.
     Progress,
+    /// It came to its end: whoever waits for nothing else need not look before.
+    Ended,
     /// Its owner ended it: whoever works on it may stop.
     Cancelled,
 }
@@ -71,49 +73,57 @@ impl Topic {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Progress => "progress",
+            Self::Ended => "ended",
             Self::Cancelled => "cancelled",
         }
     }
 }
 
+/// Those who listen, by what they listen for.
+type Listened = HashMap<(Topic, Uuid), watch::Sender<()>>;
+
 /// Tells those who listen for a message or search, and nobody else.
 #[derive(Clone, Default)]
-pub struct Announcements(Arc<Mutex<HashMap<Uuid, watch::Sender<()>>>>);
+pub struct Announcements(Arc<Mutex<Listened>>);
 
 impl Announcements {
-    /// Subscribes to one topic.
-    pub fn start(lanes: &Lanes, topic: Topic) -> (Self, JoinHandle<()>) {
+    /// Subscribes to topics, over one connection.
+    pub fn start(lanes: &Lanes, topics: &[Topic]) -> (Self, JoinHandle<()>) {
         let announcements = Self::default();
         let (all, one) = (announcements.clone(), announcements.clone());
-        let channel = vec![lanes.topic_channel(topic)];
+        let topics: HashMap<String, Topic> = topics.iter().map(|&topic| (lanes.topic_channel(topic), topic)).collect();
         let task = tokio::spawn(listen(
             lanes.clone(),
-            channel,
+            topics.keys().cloned().collect(),
             // What was published while the subscription was down is unknown, so everybody looks.
             move || all.0.lock().expect("not poisoned").values().for_each(|changes| changes.send_replace(())),
-            move |_, payload| one.tell(payload),
+            move |channel, payload| {
+                if let Some(&topic) = topics.get(channel) {
+                    one.tell(topic, payload);
+                }
+            },
         ));
         (announcements, task)
     }
 
-    /// Begins to listen for one subject. Listen before reading the state that is waited for, so that no change falls
+    /// Begins to listen for one topic of a subject. Listen before reading the state that is waited for, so that no change falls
     /// between.
-    pub fn listen(&self, subject: Uuid) -> Listener {
-        let changes = self.0.lock().expect("not poisoned").entry(subject).or_default().subscribe();
-        Listener { subject, changes, announcements: self.clone() }
+    pub fn listen(&self, topic: Topic, subject: Uuid) -> Listener {
+        let changes = self.0.lock().expect("not poisoned").entry((topic, subject)).or_default().subscribe();
+        Listener { subject: (topic, subject), changes, announcements: self.clone() }
     }
 
-    fn tell(&self, payload: &str) {
+    fn tell(&self, topic: Topic, payload: &str) {
         let Ok(subject) = Uuid::try_parse(payload) else { return };
-        if let Some(changes) = self.0.lock().expect("not poisoned").get(&subject) {
+        if let Some(changes) = self.0.lock().expect("not poisoned").get(&(topic, subject)) {
             changes.send_replace(());
         }
     }
 }
 
-/// Somebody who waits for one subject.
+/// Somebody who waits for one topic of a subject.
 pub struct Listener {
-    subject: Uuid,
+    subject: (Topic, Uuid),
     changes: watch::Receiver<()>,
     announcements: Announcements,
 }

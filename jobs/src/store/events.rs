@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Scope, StoreError, TenantTx};
 use crate::domain::{
     event::{Envelope, EventType},
-    ids::{ConversationId, EventId, MessageId},
+    ids::{ConversationId, EndpointId, EventId, MessageId},
 };
 
 /// A stored event, as receivers get it, and the message it is about.
@@ -18,6 +18,36 @@ pub async fn find(tx: &mut TenantTx, id: EventId) -> Result<Option<(Envelope, Op
     Ok(row.map(|row| {
         let envelope = Envelope { id, event_type: row.r#type, timestamp: row.created_at, data: row.data };
         (envelope, row.message_id.map(MessageId::from_uuid))
+    }))
+}
+
+/// Who may want an event.
+#[derive(Debug, Clone)]
+pub struct Audience {
+    pub event_type: String,
+    pub message: Option<MessageId>,
+    /// Enabled endpoints that want its type; an empty list of types wants all.
+    pub endpoints: Vec<EndpointId>,
+}
+
+/// The audience of a stored event; `None` when the tenant has no such event.
+pub async fn audience(tx: &mut TenantTx, id: EventId) -> Result<Option<Audience>, StoreError> {
+    let tenant = tx.tenant().uuid();
+    let row = sqlx::query!(
+        r#"select type, message_id, array(
+             select id from webhook_endpoints
+             where tenant_id = $2 and enabled and (event_types = '{}' or type = any(event_types)) order by id
+           ) as "endpoints!"
+           from events where id = $1"#,
+        id.uuid(),
+        tenant,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| Audience {
+        event_type: row.r#type,
+        message: row.message_id.map(MessageId::from_uuid),
+        endpoints: row.endpoints.into_iter().map(EndpointId::from_uuid).collect(),
     }))
 }
 

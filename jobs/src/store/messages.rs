@@ -125,21 +125,29 @@ pub async fn mark_ingested(tx: &mut TenantTx, id: MessageId) -> Result<bool, Sto
     Ok(noted.rows_affected() == 1)
 }
 
+/// A message that waits for its turn.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    pub id: MessageId,
+    pub text: String,
+}
+
 /// The oldest messages of a conversation that wait for their turn, up to the first that is not ingested yet.
 pub async fn next_queued(
     tx: &mut TenantTx,
     conversation: ConversationId,
     limit: usize,
-) -> Result<Vec<MessageId>, StoreError> {
+) -> Result<Vec<Queued>, StoreError> {
     let rows = sqlx::query!(
-        r#"select id, ingested_at is not null as "ingested!" from messages
+        r#"select id, text, ingested_at is not null as "ingested!" from messages
            where conversation_id = $1 and status = 'queued' order by seq limit $2"#,
         conversation.uuid(),
         limit as i64,
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().take_while(|row| row.ingested).map(|row| MessageId::from_uuid(row.id)).collect())
+    let queued = rows.into_iter().take_while(|row| row.ingested);
+    Ok(queued.map(|row| Queued { id: MessageId::from_uuid(row.id), text: row.text }).collect())
 }
 
 /// Begins a message's turn under the conversation's epoch of this moment.

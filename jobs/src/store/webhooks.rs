@@ -15,20 +15,6 @@ pub struct Receiver {
     pub secret: SecretString,
 }
 
-/// Enabled endpoints that want a type of event; an empty list of types wants all.
-pub async fn subscribed(tx: &mut TenantTx, event_type: &str) -> Result<Vec<EndpointId>, StoreError> {
-    let tenant = tx.tenant().uuid();
-    let ids = sqlx::query_scalar!(
-        "select id from webhook_endpoints
-         where tenant_id = $1 and enabled and (event_types = '{}' or $2 = any(event_types)) order by id",
-        tenant,
-        event_type,
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    Ok(ids.into_iter().map(EndpointId::from_uuid).collect())
-}
-
 /// An endpoint that is still enabled. Fails with [`StoreError::Sealed`] when its secret does not open.
 pub async fn endpoint(tx: &mut TenantTx, vault: &Vault, id: EndpointId) -> Result<Option<Receiver>, StoreError> {
     let place = Column::EndpointSecret.place(Some(tx.tenant()), id.uuid());

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_stream::stream;
 use axum::extract::State;
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::completion::Completion;
-use super::{Config, Fault, Mind};
+use super::{Fault, Mind, Pace};
 
 pub(super) fn router(mind: Arc<Mutex<Mind>>) -> Router {
     Router::new().route("/v1/models", get(models)).route("/v1/chat/completions", post(complete)).with_state(mind)
@@ -32,13 +31,13 @@ async fn models() -> Json<Value> {
 
 async fn complete(State(mind): State<Arc<Mutex<Mind>>>, headers: HeaderMap, Json(request): Json<Value>) -> Response {
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (fault, config, number) = {
+    let (fault, pace, config, number) = {
         let mut mind = mind.lock().expect("no holder panics");
-        let fault = mind.receive(authorization, request.clone());
-        (fault, mind.config.clone(), mind.served)
+        let (fault, pace) = mind.receive(authorization, request.clone());
+        (fault, pace, mind.config.clone(), mind.served)
     };
     let completion = Completion::new(number, Utc::now().timestamp(), &request, config.answer.clone());
-    sleep(config.latency).await;
+    sleep(pace.latency).await;
     match fault {
         Some(Fault::ServerError) => {
             refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "The fake model fails on purpose")
@@ -48,17 +47,17 @@ async fn complete(State(mind): State<Arc<Mutex<Mind>>>, headers: HeaderMap, Json
             let body = refusal(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "The fake model wants a rest");
             (wait, body).into_response()
         }
-        Some(Fault::Malformed) if request["stream"] == true => broken_stream(&completion, &config),
+        Some(Fault::Malformed) if request["stream"] == true => broken_stream(&completion, pace),
         Some(Fault::Malformed) => {
             let whole = completion.whole().to_string();
             ([(CONTENT_TYPE, "application/json")], whole[..whole.len() / 2].to_owned()).into_response()
         }
         None if request["stream"] == true => {
             let include_usage = request["stream_options"]["include_usage"] == true;
-            whole_stream(&completion, include_usage, &config)
+            whole_stream(&completion, include_usage, pace)
         }
         None => {
-            sleep(pause(&config) * completion.tokens().len() as u32).await;
+            sleep(pace.pause * completion.tokens().len() as u32).await;
             Json(completion.whole()).into_response()
         }
     }
@@ -69,7 +68,7 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-fn whole_stream(completion: &Completion, include_usage: bool, config: &Config) -> Response {
+fn whole_stream(completion: &Completion, include_usage: bool, pace: Pace) -> Response {
     let mut frames = vec![completion.opening().to_string()];
     frames.extend(completion.tokens().iter().map(|token| completion.piece(token).to_string()));
     frames.push(completion.closing().to_string());
@@ -77,33 +76,26 @@ fn whole_stream(completion: &Completion, include_usage: bool, config: &Config) -
         frames.push(completion.usage_chunk().to_string());
     }
     frames.push("[DONE]".to_owned());
-    paced(frames, pause(config))
+    paced(frames, pace)
 }
 
-fn broken_stream(completion: &Completion, config: &Config) -> Response {
+fn broken_stream(completion: &Completion, pace: Pace) -> Response {
     let half = &completion.tokens()[..completion.tokens().len() / 2];
     let mut frames = vec![completion.opening().to_string()];
     frames.extend(half.iter().map(|token| completion.piece(token).to_string()));
     frames.push(r#"{"choices":[{"index":0,"delta":{"cont"#.to_owned());
-    paced(frames, pause(config))
+    paced(frames, pace)
 }
 
-fn paced(frames: Vec<String>, pause: Duration) -> Response {
+fn paced(frames: Vec<String>, mut pace: Pace) -> Response {
     Sse::new(stream! {
         for frame in frames {
             yield Ok::<_, Infallible>(Event::default().data(frame));
+            let pause = pace.next_pause();
             if !pause.is_zero() {
                 sleep(pause).await;
             }
         }
     })
     .into_response()
-}
-
-/// The time between two tokens.
-fn pause(config: &Config) -> Duration {
-    match config.tokens_per_second > 0.0 {
-        true => Duration::from_secs_f64(config.tokens_per_second.recip()),
-        false => Duration::ZERO,
-    }
 }

@@ -17,6 +17,7 @@ use axum::{
 use futures::Stream;
 use jobs::{
     domain::ids::MessageId,
+    queue::signals::Topic,
     store::{
         Scope, StoreError, answers,
         stream::{self, Entry},
@@ -149,7 +150,7 @@ impl Log {
             }
             let state = self.state.clone();
             let mut checked_at = Instant::now();
-            let mut waiter = Waiter::new(&state, self.message.uuid(), LIFE);
+            let mut waiter = Waiter::new(&state, Topic::Progress, self.message.uuid(), LIFE);
             loop {
                 if checked_at.elapsed() >= RECHECK {
                     // One that cannot be asked about now is asked about in a while.
