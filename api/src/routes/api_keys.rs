@@ -44,7 +44,7 @@ const MAX_KEYS: i64 = 100;
 #[schema(as = NewApiKey)]
 pub struct Request {
     /// 1 to 200 characters.
-    #[schema(example = "shop backend", min_length = 1, max_length = 200)]
+    #[schema(example = "shop backend", min_length = 1, max_length = 200, pattern = "\\S")]
     name: String,
     /// What the key may do; `admin` implies all others.
     #[schema(schema_with = schemas::scopes)]

@@ -32,7 +32,7 @@ const MAX_KEYS: i64 = 100;
 #[schema(as = NewOperatorKey)]
 pub struct Request {
     /// 1 to 200 characters.
-    #[schema(example = "on call", min_length = 1, max_length = 200)]
+    #[schema(example = "on call", min_length = 1, max_length = 200, pattern = "\\S")]
     name: String,
     /// Absent: the key works until it is revoked.
     #[schema(example = json!(null))]

@@ -38,7 +38,7 @@ pub struct Request {
     #[schema(example = "ada@example.com")]
     email: String,
     /// 1 to 200 characters.
-    #[schema(example = "Ada", min_length = 1, max_length = 200)]
+    #[schema(example = "Ada", min_length = 1, max_length = 200, pattern = "\\S")]
     name: String,
     #[schema(schema_with = schemas::role)]
     role: Role,
@@ -195,7 +195,7 @@ pub async fn read(
 #[schema(as = UserChange)]
 pub struct Change {
     /// 1 to 200 characters.
-    #[schema(example = "Ada", min_length = 1, max_length = 200)]
+    #[schema(example = "Ada", min_length = 1, max_length = 200, pattern = "\\S")]
     name: Option<String>,
     #[schema(schema_with = schemas::changed_role)]
     role: Option<Role>,
