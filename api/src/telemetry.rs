@@ -45,6 +45,8 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     let request = Matcher::Full("metachat_http_request_seconds".to_owned());
     let handle = PrometheusBuilder::new().set_buckets_for_metric(request, &REQUEST_BUCKETS)?.install_recorder()?;
     metrics_process::Collector::default().describe();
+    metrics::gauge!("metachat_http_streams_open").set(0.0);
+    metrics::counter!("metachat_api_log_dropped_total").absolute(0);
     let upkeep = handle.clone();
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(UPKEEP);

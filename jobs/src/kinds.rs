@@ -17,7 +17,10 @@ pub mod score_confidence;
 
 pub mod turn;
 
-use crate::queue::{Job, Schedule};
+use crate::{
+    domain::{event::EventType, message::Status},
+    queue::{Job, Schedule},
+};
 
 /// Something done for every kind.
 pub trait Visitor {
@@ -49,6 +52,16 @@ pub fn schedules() -> [Schedule; 3] {
         Schedule::of::<expire_messages::ExpireMessages>(),
         Schedule::of::<purge_expired::PurgeExpired>(),
     ]
+}
+
+/// Puts what jobs count at zero, so that the first one of a process shows as an increase.
+pub fn count_from_zero() {
+    for kind in EventType::ALL {
+        metrics::counter!("metachat_events_total", "type" => kind.as_str()).absolute(0);
+    }
+    for status in Status::FINAL {
+        metrics::counter!("metachat_messages_finished_total", "status" => status.as_str()).absolute(0);
+    }
 }
 
 /// The wire names of all kinds.

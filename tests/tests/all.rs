@@ -23,6 +23,7 @@ mod model;
 mod openapi;
 mod order;
 mod pipeline;
+mod prometheus;
 mod redis_deployments;
 mod resilience;
 mod retention;

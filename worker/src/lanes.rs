@@ -53,7 +53,7 @@ impl Visitor for Hiring {
         let workshop = self.workshop.clone();
         let slots = workshop.slots.of(J::KIND, J::LANE.slots);
         metrics::gauge!("metachat_lane_slots", "kind" => J::KIND).set(slots as f64);
-        runner::register_outcomes::<J>();
+        runner::count_from_zero::<J>();
         let monitor = std::mem::take(&mut self.monitor);
         self.monitor = monitor.register(move |restart| {
             let backend = LaneBackend::new(LaneBackendConfig {

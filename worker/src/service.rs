@@ -42,6 +42,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let vault = config.secrets.vault()?;
     let mut signals = Signals::new()?;
     let recorder = probes::install_recorder()?;
+    kinds::count_from_zero();
     let database = Database::connect(&config.database.clone().into()).context("DATABASE_URL is not usable")?;
     let lanes = Lanes::connect(config.redis.clone().into()).context("REDIS_URL is not usable")?;
     let working = Arc::new(AtomicBool::new(false));

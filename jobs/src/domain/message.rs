@@ -64,9 +64,12 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
+    /// Those that never change again.
+    pub const FINAL: [Self; 5] = [Self::Answered, Self::Withheld, Self::Escalated, Self::Failed, Self::Cancelled];
+
     /// A final status never changes again.
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Answered | Self::Withheld | Self::Escalated | Self::Failed | Self::Cancelled)
+    pub fn is_final(self) -> bool {
+        Self::FINAL.contains(&self)
     }
 }
 

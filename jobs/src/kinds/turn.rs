@@ -149,6 +149,10 @@ async fn conclude(
     }
     let End { status, reply, confidence, error } = end;
     work.count(metrics::counter!("metachat_messages_finished_total", "status" => status.as_str()));
+    if status != Status::Cancelled {
+        let took = (Utc::now() - message.created_at()).as_seconds_f64();
+        work.measure(metrics::histogram!("metachat_answer_seconds"), took);
+    }
     let mut event = match status {
         Status::Failed => Some(EventType::MessageFailed),
         _ => None,

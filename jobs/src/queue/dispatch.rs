@@ -34,6 +34,8 @@ impl Dispatcher {
     /// Starts the background task; it ends when every clone of the dispatcher is gone and all is pushed.
     pub fn start(lanes: Lanes) -> (Self, JoinHandle<()>) {
         let (items, receiver) = mpsc::channel(BUFFER);
+        metrics::counter!("metachat_dispatch_dropped_total").absolute(0);
+        metrics::counter!("metachat_dispatch_failures_total").absolute(0);
         (Self { items }, tokio::spawn(push_batches(lanes, receiver)))
     }
 

@@ -222,8 +222,9 @@ async fn noted<'a, T>(note: impl Fn() -> BoxFuture<'a, Result<T, StoreError>>) -
 /// How runs end, as counted.
 const OUTCOMES: [&str; 6] = ["done", "retry", "dead", "stale", "released", "lease_lost"];
 
-/// Puts every outcome at zero, so that the first one of a process shows as an increase.
-pub fn register_outcomes<J: Job>() {
+/// Puts what is counted of a kind at zero, so that the first one of a process shows as an increase.
+pub fn count_from_zero<J: Job>() {
+    metrics::counter!("metachat_leases_stale_total", "kind" => J::KIND).absolute(0);
     for outcome in OUTCOMES {
         metrics::counter!("metachat_jobs_total", "kind" => J::KIND, "outcome" => outcome).absolute(0);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::Counter;
+use metrics::{Counter, Histogram};
 use uuid::Uuid;
 
 use super::{dispatch::Dispatcher, envelope::MAX_PAYLOAD, job::Job, signals::Topic};
@@ -28,6 +28,7 @@ pub struct Work<S: Scope> {
     events: Vec<(TenantId, NewEvent)>,
     told: Vec<(Topic, Uuid)>,
     counts: Vec<Counter>,
+    measured: Vec<(Histogram, f64)>,
 }
 
 impl<S: Scope> Work<S> {
@@ -49,6 +50,7 @@ impl<S: Scope> Work<S> {
             events: Vec::new(),
             told: Vec::new(),
             counts: Vec::new(),
+            measured: Vec::new(),
         })
     }
 
@@ -84,6 +86,11 @@ impl<S: Scope> Work<S> {
         self.counts.push(counter);
     }
 
+    /// As [`Work::count`], for a value of a histogram.
+    pub fn measure(&mut self, histogram: Histogram, value: f64) {
+        self.measured.push((histogram, value));
+    }
+
     /// Writes the jobs and events, commits, and dispatches those that are due.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         let mut jobs = std::mem::take(&mut self.jobs);
@@ -95,6 +102,9 @@ impl<S: Scope> Work<S> {
         self.dispatcher.dispatch_written(jobs, self.share);
         for counter in self.counts {
             counter.increment(1);
+        }
+        for (histogram, value) in self.measured {
+            histogram.record(value);
         }
         for (topic, subject) in self.told {
             self.dispatcher.tell(topic, subject);
