@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use jobs::{domain::ids::TenantId, store::Scope};
 use loadtest::{
     client::{Client, MessageStatus, Submission},
     fake_model::{Config, FakeModel},
     receiver::{Behaviour, Receiver, Signature},
 };
-use tests::{PrivateRedis, Stack, eventually};
+use tests::{PrivateRedis, Stack, TestDatabase, eventually};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -209,4 +210,22 @@ async fn a_job_that_keeps_killing_workers_is_buried_and_its_neighbours_finish() 
     }
     sqlx::query("delete from dead_jobs").execute(stack.database.owner().await).await.unwrap();
     stack.finish().await;
+}
+
+/// The pool asks a connection whether it lives when it was unused for a second, and not before each transaction.
+#[tokio::test]
+async fn a_connection_that_died_while_it_was_idle_is_not_given_out() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let tenant = TenantId::generate();
+    database.tenant(tenant).await.unwrap().commit().await.unwrap();
+    let killed = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                  where datname = current_database() and usename = session_user and query ilike '%commit%'
+                    and pid <> pg_backend_pid()";
+    assert_eq!(test.count(killed).await, 1);
+
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+
+    database.tenant(tenant).await.expect("a living connection").commit().await.unwrap();
+    database.close().await;
 }

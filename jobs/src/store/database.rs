@@ -21,6 +21,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: &str = "15s";
 /// Postgres ends a transaction left open by a stalled process, so that its locks do not outlive its lease.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "15s";
+/// A connection that was unused for longer is asked whether it lives before it is given out. Asking each time costs every
+/// transaction a round trip; the pool asks when it takes one back besides.
+const DOUBTFUL_AFTER: Duration = Duration::from_secs(1);
 /// Longest silence of a session that holds a lock.
 const SILENCE: &str = "5s";
 /// Connections of the system role a process needs: key look-up, relay, billing.
@@ -120,6 +123,15 @@ fn pool(options: PgConnectOptions, set_role: &'static str, connections: u32) -> 
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, unused| {
+            Box::pin(async move {
+                if unused.idle_for > DOUBTFUL_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 sqlx::query(set_role).execute(connection).await?;
