@@ -58,7 +58,7 @@ pub struct File {
     #[schema(nullable = false, max_length = 255)]
     name: Option<String>,
     /// Separated by commas; the field may also be repeated.
-    #[schema(nullable = false)]
+    #[schema(nullable = false, pattern = "^([^,]{1,64}(,[^,]{1,64}){0,19})?$", example = "returns,tents")]
     tags: Option<String>,
     #[schema(nullable = false, max_length = 35, pattern = "^[A-Za-z0-9-]+$")]
     language: Option<String>,

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::{
     extract::{Caller, Json, scope::Admin},
-    problem::{Fields, Problem},
+    problem::{Document, Fields, Problem},
     request_id::RequestId,
     state::AppState,
 };
@@ -50,7 +50,10 @@ impl From<model_keys::Shown> for Shown {
 #[utoipa::path(
     get, path = "/v1/tenant/model-key", tag = "tenants", operation_id = "read_model_key",
     security(("tenant_key" = ["admin"])),
-    responses((status = 200, description = "What is shown of it.", body = Shown))
+    responses(
+        (status = 200, description = "What is shown of it.", body = Shown),
+        (status = 404, description = "The tenant has none.", body = Document, content_type = "application/problem+json"),
+    )
 )]
 pub async fn read(caller: Caller<Admin>, State(state): State<AppState>) -> Result<Body<Shown>, Problem> {
     let mut tx = state.read(caller.id).await?;
@@ -93,7 +96,10 @@ pub async fn set(
 #[utoipa::path(
     delete, path = "/v1/tenant/model-key", tag = "tenants", operation_id = "remove_model_key",
     security(("tenant_key" = ["admin"])),
-    responses((status = 204, description = "Removed."))
+    responses(
+        (status = 204, description = "Removed."),
+        (status = 404, description = "The tenant has none.", body = Document, content_type = "application/problem+json"),
+    )
 )]
 pub async fn remove(
     caller: Caller<Admin>,
