@@ -77,7 +77,7 @@ impl Job for EmbedDocument {
         let original = documents::original(&mut tx, self.document, self.version).await?;
         tx.commit().await?;
         let bytes = original.ok_or_else(|| Failure::Abandon("the uploaded file is missing".into()))?;
-        let passages = match context.engines().reader.read(bytes, &document.content_type).await {
+        let passages = match context.engines().reader.read(&bytes, &document.content_type).await {
             Ok(passages) if passages.len() > MAX_CHUNKS => {
                 let reason = format!("The document is too long: {} passages, at most {MAX_CHUNKS}.", passages.len());
                 return self.fail(context, &reason).await;
