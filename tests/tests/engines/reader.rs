@@ -122,12 +122,15 @@ async fn encodings_are_told_by_the_letters_or_by_name() {
     let expected = "Příliš žluťoučký kůň úpěl ďábelské ódy";
     assert_eq!(passages(czech.clone(), "text/plain; charset=iso-8859-2").await[0].text, expected);
     assert_eq!(passages(czech, "text/plain").await[0].text, expected);
-    let page = [b"<html><head><meta charset=\"windows-1251\"></head><body><p>\xcf\xf0\xe8\xe2\xe5\xf2</p></body></html>".as_slice()];
+    let page =
+        [b"<html><head><meta charset=\"windows-1251\"></head><body><p>\xcf\xf0\xe8\xe2\xe5\xf2</p></body></html>"
+            .as_slice()];
     assert_eq!(passages(page.concat(), "text/html").await[0].text, "Привет");
     let unmarked: Vec<u8> = "Without a mark, but wide".encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert_eq!(passages(unmarked, "text/plain").await[0].text, "Without a mark, but wide");
     // One broken character among many whole ones does not make it another encoding.
-    let broken = [b"\xff ".as_slice(), "Größe, Maße, Straße, Füße, Übung, Äpfel, Öl, süß, heiß, weiß, groß".as_bytes()].concat();
+    let broken =
+        [b"\xff ".as_slice(), "Größe, Maße, Straße, Füße, Übung, Äpfel, Öl, süß, heiß, weiß, groß".as_bytes()].concat();
     assert!(passages(broken, "text/plain").await[0].text.starts_with("\u{fffd} Größe, Maße"));
 }
 
@@ -146,7 +149,10 @@ async fn html_keeps_its_text_whatever_it_is_wrapped_in() {
     let read = passages(page, "text/html").await;
     let text: String = read.iter().map(|passage| format!("{} ", passage.text)).collect();
     assert_eq!(read[0].heading.as_deref(), Some("Tents › Weight"));
-    assert!(text.contains("two kilograms") && text.contains("140 cm") && text.contains("Cookies for the tent"), "{text}");
+    assert!(
+        text.contains("two kilograms") && text.contains("140 cm") && text.contains("Cookies for the tent"),
+        "{text}"
+    );
     for frame in ["more tents", "We use cookies", "Logo", "unseen", "Imprint"] {
         assert!(!text.contains(frame), "{frame}");
     }

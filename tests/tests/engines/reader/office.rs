@@ -37,7 +37,8 @@ async fn a_pptx_is_read_by_slide_with_its_notes() {
     let shape = |kind: &str, text: &str| {
         format!("<p:sp><p:nvPr><p:ph type=\"{kind}\"/></p:nvPr><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:sp>")
     };
-    let first = format!("<p:sld>{}{}{}</p:sld>", shape("title", "Tents"), shape("body", "Two models."), shape("sldNum", "7"));
+    let first =
+        format!("<p:sld>{}{}{}</p:sld>", shape("title", "Tents"), shape("body", "Two models."), shape("sldNum", "7"));
     let second = format!("<p:sld>{}{}</p:sld>", shape("ctrTitle", "Stoves"), shape("body", "One model."));
     let relations = "<Relationships><Relationship Id=\"rId1\" Type=\"x/slide\" Target=\"slides/slide2.xml\"/>\
         <Relationship Id=\"rId2\" Type=\"x/slide\" Target=\"/ppt/slides/slide1.xml\"/></Relationships>";

@@ -23,7 +23,8 @@ pub fn blocks(rows: Vec<Vec<String>>) -> String {
         used.iter_mut().zip(&row).for_each(|(used, value)| *used |= !value.is_empty());
         blocks.push(block(&header, &row));
     }
-    let unused = header.iter().zip(used).filter(|(name, used)| !used && !name.is_empty()).map(|(name, _)| name.as_str());
+    let unused =
+        header.iter().zip(used).filter(|(name, used)| !used && !name.is_empty()).map(|(name, _)| name.as_str());
     let unused = unused.collect::<Vec<_>>().join(", ");
     if !unused.is_empty() {
         blocks.push(unused);

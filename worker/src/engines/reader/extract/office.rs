@@ -20,7 +20,8 @@ pub fn parts(bytes: &[u8]) -> Result<Vec<Part>, String> {
     } else if archive.holds("xl/workbook.xml") {
         xlsx::parts(&mut archive)
     } else {
-        Err("This file type is not supported: it is a ZIP archive and no Office document (DOCX, PPTX, XLSX).".to_owned())
+        Err("This file type is not supported: it is a ZIP archive and no Office document (DOCX, PPTX, XLSX)."
+            .to_owned())
     }
 }
 

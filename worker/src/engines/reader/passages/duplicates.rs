@@ -30,8 +30,12 @@ pub fn removed(passages: Vec<Passage>) -> Vec<Passage> {
         let words = words(&passage);
         let shingles = shingles(&words);
         let keys: Vec<_> = (0..BANDS).map(|band| (band, signature(&shingles, band))).collect();
-        let candidates: HashSet<usize> =
-            keys.iter().filter_map(|key| bands.get(key)).flat_map(|same| same.iter().rev().take(COMPARED)).copied().collect();
+        let candidates: HashSet<usize> = keys
+            .iter()
+            .filter_map(|key| bands.get(key))
+            .flat_map(|same| same.iter().rev().take(COMPARED))
+            .copied()
+            .collect();
         if candidates.iter().any(|earlier| is_said_by(&words, &shingles, &kept[*earlier])) {
             continue;
         }
@@ -67,7 +71,11 @@ fn signature(shingles: &HashSet<u64>, band: usize) -> [u64; ROWS] {
     std::array::from_fn(|row| {
         // An odd factor permutes the numbers of 64 bits.
         let factor = (hash(&(band, row)) | 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        shingles.iter().map(|shingle| shingle.wrapping_mul(factor).rotate_left(32).wrapping_mul(factor)).min().unwrap_or(0)
+        shingles
+            .iter()
+            .map(|shingle| shingle.wrapping_mul(factor).rotate_left(32).wrapping_mul(factor))
+            .min()
+            .unwrap_or(0)
     })
 }
 

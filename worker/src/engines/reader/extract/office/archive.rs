@@ -113,7 +113,8 @@ pub struct Relation {
 
 /// The value of an attribute, whatever its prefix.
 pub fn attribute(start: &BytesStart, name: &str) -> Option<String> {
-    let found = start.attributes().with_checks(false).flatten().find(|found| found.key.local_name().as_ref() == name)?;
+    let found =
+        start.attributes().with_checks(false).flatten().find(|found| found.key.local_name().as_ref() == name)?;
     Some(found.normalized_value(XmlVersion::Implicit1_0).map_or_else(|_| found.value.to_string(), Cow::into_owned))
 }
 

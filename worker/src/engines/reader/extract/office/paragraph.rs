@@ -37,7 +37,8 @@ impl Blocks {
 
     pub fn close_paragraph(&mut self) {
         let Some(Paragraph { text, level, list_item }) = self.paragraphs.pop() else { return };
-        let lines: Vec<String> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         let text = lines.join("\n").trim().to_owned();
         if text.is_empty() {
             return;

@@ -111,7 +111,9 @@ fn rows(
             "c" => {
                 column = attribute(start, "r").and_then(|cell| column_of(&cell)).unwrap_or(column).min(MAX_COLUMNS - 1);
                 kind = attribute(start, "t").unwrap_or_default();
-                is_date = attribute(start, "s").and_then(|style| style.parse().ok()).is_some_and(|style| dates.contains(&style));
+                is_date = attribute(start, "s")
+                    .and_then(|style| style.parse().ok())
+                    .is_some_and(|style| dates.contains(&style));
                 value.clear();
             }
             "v" | "t" => in_value = true,
