@@ -36,6 +36,9 @@ FROM base AS api
 COPY --from=build /src/target/release/metachat-api /src/target/release/metachat /usr/local/bin/
 ENV API_BIND=0.0.0.0:8080
 EXPOSE 8080
+RUN install --directory --owner=metachat --group=metachat /var/lib/metachat/originals
+ENV ORIGINALS_URI=/var/lib/metachat/originals
+VOLUME /var/lib/metachat/originals
 USER metachat
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["curl", "--fail", "--silent", "http://127.0.0.1:8080/healthz"]
 ENTRYPOINT ["metachat-api"]
@@ -45,13 +48,14 @@ FROM base AS worker
 COPY --from=model /model/model/all-MiniLM-L6-v2-int8 /opt/metachat/model
 COPY --from=model /model/onnxruntime/libonnxruntime.so /opt/metachat/
 COPY --from=build /src/target/release/metachat-worker /usr/local/bin/
-RUN install --directory --owner=metachat --group=metachat /var/lib/metachat/lancedb
+RUN install --directory --owner=metachat --group=metachat /var/lib/metachat/lancedb /var/lib/metachat/originals
 ENV WORKER_BIND=0.0.0.0:9101 \
     LANCEDB_URI=/var/lib/metachat/lancedb \
+    ORIGINALS_URI=/var/lib/metachat/originals \
     EMBEDDING_MODEL_DIR=/opt/metachat/model \
     ORT_DYLIB_PATH=/opt/metachat/libonnxruntime.so
 EXPOSE 9101
-VOLUME /var/lib/metachat/lancedb
+VOLUME /var/lib/metachat/lancedb /var/lib/metachat/originals
 USER metachat
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["curl", "--fail", "--silent", "http://127.0.0.1:9101/healthz"]
 ENTRYPOINT ["metachat-worker"]

@@ -12,29 +12,22 @@ create table documents (
   -- The version that searches may return; switching it is what makes new chunks visible.
   ready_version integer,
   size_bytes bigint not null,
+  -- SHA-256 of the uploaded bytes, which the object store holds.
+  checksum bytea,
   chunk_count integer not null default 0,
+  -- How far the version has come: passages of it that are stored, and pages of it they reach. No total before it was read.
+  chunks_done integer not null default 0,
+  chunks_total integer,
+  pages_done integer,
+  pages_total integer,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint documents_tenant_id_id_unique unique (tenant_id, id),
-  constraint documents_status_known check (status in ('pending', 'processing', 'ready', 'failed', 'deleting')),
+  constraint documents_status_known check (status in ('pending', 'processing', 'ready', 'failed', 'stale', 'deleting')),
   constraint documents_reason_when_failed check (status <> 'failed' or reason is not null)
 );
 create index documents_tenant_idx on documents (tenant_id, id desc);
 call isolate_tenant('documents');
-
--- The uploaded bytes, kept so that a retry or a new embedding model always has them.
-create table document_originals (
-  tenant_id uuid not null,
-  document_id uuid not null,
-  version integer not null,
-  bytes bytea not null,
-  primary key (document_id, version),
-  constraint document_originals_document_fk foreign key (tenant_id, document_id)
-    references documents (tenant_id, id) on delete cascade
-);
-alter table document_originals alter column bytes set storage external;
-create index document_originals_tenant_idx on document_originals (tenant_id, document_id);
-call isolate_tenant('document_originals');
 
 -- A search through the API: asked by a request, answered by a retrieve job.
 create table searches (

@@ -31,6 +31,8 @@ pub struct Settings {
     #[command(flatten)]
     redis: RedisSettings,
     #[command(flatten)]
+    originals: OriginalsSettings,
+    #[command(flatten)]
     http: HttpSettings,
     #[command(flatten)]
     access: AccessSettings,
@@ -56,6 +58,13 @@ struct RedisSettings {
     /// First part of every Redis key.
     #[arg(long, env = "REDIS_PREFIX", default_value = "mc")]
     redis_prefix: String,
+}
+
+#[derive(Debug, Args)]
+struct OriginalsSettings {
+    /// Where uploaded documents are kept: a directory, made when it is missing, or a URL; the same as the workers'.
+    #[arg(long, env = "ORIGINALS_URI", default_value = ".metachat/originals")]
+    originals_uri: String,
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +101,7 @@ struct AccessSettings {
 pub struct Config {
     pub database: DatabaseConfig,
     pub lanes: LanesConfig,
+    pub originals_uri: String,
     pub bind: SocketAddr,
     pub grace: Duration,
     /// SHA-256 of the admin key, where there is one.
@@ -154,6 +164,7 @@ impl Settings {
             database: self.database.read(findings),
             edge: self.edge.read(findings, url.clone(), prefix.clone()),
             lanes: LanesConfig { url, prefix, lease: LEASE },
+            originals_uri: self.originals.originals_uri,
             bind: findings.parsed("API_BIND", &self.http.api_bind, SocketAddr::from(([127, 0, 0, 1], 0))),
             grace: Duration::from_secs(grace.into()),
             admin_hash: (!admin_key.is_empty()).then(|| credentials::hash(admin_key)),

@@ -1,6 +1,9 @@
 //! The process: settings in, requests served, an exit without loss.
 
-use jobs::{queue::Lanes, store::Database};
+use jobs::{
+    queue::Lanes,
+    store::{Database, Originals},
+};
 use tokio::{net::TcpListener, signal::unix, time::Instant};
 
 use crate::{config, dependencies, limits::Limits, serve, state::AppState, telemetry};
@@ -21,7 +24,10 @@ pub async fn run(settings: config::Settings) -> Result<(), Vec<String>> {
         }
         Err(()) => Err(()),
     };
-    let (Ok(database), Ok(lanes), Ok(limits)) = findings.into_result((database, lanes, limits))? else {
+    let originals = Originals::connect(&config.originals_uri, std::env::vars());
+    let originals = originals.map_err(|problem| findings.add("ORIGINALS_URI", problem));
+    let made = findings.into_result((database, lanes, originals, limits))?;
+    let (Ok(database), Ok(lanes), Ok(originals), Ok(limits)) = made else {
         unreachable!("a part that could not be made is a finding")
     };
 
@@ -30,7 +36,7 @@ pub async fn run(settings: config::Settings) -> Result<(), Vec<String>> {
     let bound = TcpListener::bind(config.bind).await;
     let listener = bound.map_err(|error| fatal(&config.bind.to_string(), &error))?;
     let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(|error| fatal("SIGTERM", &error))?;
-    let (state, tasks) = AppState::start(&config, database, lanes, limits, metrics);
+    let (state, tasks) = AppState::start(&config, database, lanes, originals, limits, metrics);
     tracing::info!(address = %config.bind, "listening");
 
     let announcing = tokio::spawn({

@@ -71,6 +71,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(erasures::read))
         .routes(routes!(search::search))
         .routes(routes!(documents::read, documents::delete))
+        .routes(routes!(documents::retry))
         .routes(routes!(endpoints::list, endpoints::create))
         .routes(routes!(endpoints::read, endpoints::delete))
         .routes(routes!(events::list))

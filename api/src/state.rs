@@ -8,7 +8,7 @@ use jobs::{
         Dispatcher, Lanes, Work,
         signals::{Announcements, Topic},
     },
-    store::{Database, Scope, StoreError, TenantTx, tenants::Tenant},
+    store::{Database, Originals, Scope, StoreError, TenantTx, tenants::Tenant},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
@@ -55,6 +55,7 @@ impl Deref for AppState {
 pub struct Shared {
     pub database: Database,
     pub lanes: Lanes,
+    pub originals: Originals,
     pub dispatcher: Dispatcher,
     pub announcements: Announcements,
     pub keys: Keys,
@@ -103,6 +104,7 @@ impl AppState {
         config: &Config,
         database: Database,
         lanes: Lanes,
+        originals: Originals,
         limits: Limits,
         metrics: PrometheusHandle,
     ) -> (Self, Tasks) {
@@ -118,6 +120,7 @@ impl AppState {
             keys: Keys::new(database.clone()),
             database,
             lanes,
+            originals,
             dispatcher,
             announcements,
             admin_hash: config.admin_hash,

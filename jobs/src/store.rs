@@ -1,4 +1,4 @@
-//! Postgres: pools, tenant transactions and one file of SQL per aggregate.
+//! Postgres: pools, tenant transactions and one file of SQL per aggregate; and the object store of uploaded bytes.
 //!
 //! Tenant-owned rows are reached through a [`TenantTx`], which cannot be made without a tenant id; row-level
 //! security shows it that tenant's rows only. A [`SystemTx`] sees all tenants and is used by the few named
@@ -30,6 +30,7 @@ pub mod login_attempts;
 pub mod messages;
 pub mod model_keys;
 pub mod operator_keys;
+pub mod originals;
 pub mod partitions;
 pub mod relay;
 pub mod replays;
@@ -49,3 +50,4 @@ pub mod webhooks;
 
 pub use database::{Database, DatabaseConfig, Scope, SystemTx, TenantTx, migrate};
 pub use error::StoreError;
+pub use originals::{Originals, OriginalsError};

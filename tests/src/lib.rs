@@ -4,6 +4,7 @@
 //! `TEST_DATABASE_URL`, `TEST_REDIS_URL` and `METACHAT_BIN_DIR`, which `make test` sets.
 
 mod database;
+pub mod files;
 mod lane_worker;
 mod postgres;
 mod process;

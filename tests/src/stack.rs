@@ -60,6 +60,7 @@ impl StackBuilder {
             ("ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
             ("SECRETS_KEYS".to_owned(), SECRETS_KEYS.to_owned()),
             ("LANCEDB_URI".to_owned(), folder.path().join("lancedb").display().to_string()),
+            ("ORIGINALS_URI".to_owned(), folder.path().join("originals").display().to_string()),
             ("EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
             ("LEASE_SECONDS".to_owned(), "2".to_owned()),
             ("COOKIE_SECURE".to_owned(), "false".to_owned()),

@@ -9,6 +9,7 @@ mod contract;
 mod dashboards;
 mod dead_letters;
 mod delays;
+mod documents;
 mod edge;
 mod engines;
 mod erasure;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use jobs::{
     domain::{secret::Vault, stripe::PriceList},
     queue::{LanesConfig, Retention},
-    store::DatabaseConfig,
+    store::{DatabaseConfig, Originals},
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -20,6 +20,8 @@ pub struct WorkerConfig {
     pub redis: RedisArgs,
     #[command(flatten)]
     pub secrets: SecretsArgs,
+    #[command(flatten)]
+    pub originals: OriginalsArgs,
     #[command(flatten)]
     pub process: ProcessArgs,
     #[command(flatten)]
@@ -73,6 +75,21 @@ impl SecretsArgs {
     /// Fails with everything that is wrong with the keys. Not a parser of the argument's, which would print them.
     pub fn vault(&self) -> anyhow::Result<Vault> {
         self.secrets_keys.expose_secret().parse().context("SECRETS_KEYS")
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct OriginalsArgs {
+    /// Where uploaded documents are kept: a directory, made when it is missing, or a URL; the same as the api's.
+    #[arg(long, env = "ORIGINALS_URI", default_value = ".metachat/originals")]
+    pub originals_uri: String,
+}
+
+impl OriginalsArgs {
+    /// Opens it. The environment holds the settings of object stores.
+    pub fn connect(&self) -> anyhow::Result<Originals> {
+        Originals::connect(&self.originals_uri, std::env::vars())
+            .map_err(|problem| anyhow::anyhow!("ORIGINALS_URI {problem}"))
     }
 }
 

@@ -20,17 +20,14 @@ struct Cli {
 enum Command {
     /// Claims and runs jobs until SIGTERM.
     Run(Box<WorkerConfig>),
-    /// Reads one document from stdin and writes its text to stdout; used by `run`, in a process with limits.
-    Extract {
-        #[arg(long)]
-        content_type: String,
-    },
+    /// Reads one document from stdin and writes its passages to stdout; used by `run`, in a process with limits.
+    Extract(reader::Extract),
 }
 
 fn main() -> ExitCode {
     ignore_empty_variables();
     match Cli::parse().command {
-        Command::Extract { content_type } => reader::extract_main(&content_type),
+        Command::Extract(extract) => reader::extract_main(extract),
         Command::Run(config) => match run(*config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -40,6 +40,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// back the rest, and returns. A second signal gives back at once.
 pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let vault = config.secrets.vault()?;
+    let originals = config.originals.connect()?;
     let mut signals = Signals::new()?;
     let recorder = probes::install_recorder()?;
     kinds::count_from_zero();
@@ -68,6 +69,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         cancellations,
         group_commit,
         engines,
+        originals,
         vault,
         prices: Arc::new(config.billing.clone().into()),
         webhook_attempts: config.process.webhook_retry_max_attempts,

@@ -1,6 +1,6 @@
 //! What a failed statement means to the client.
 
-use jobs::store::StoreError;
+use jobs::store::{OriginalsError, StoreError};
 
 use super::{Kind, Problem};
 
@@ -24,6 +24,12 @@ impl From<StoreError> for Problem {
             StoreError::TenantClosed => Self::new(Kind::TenantDisabled),
             _ => Self::new(Kind::Internal).cause(error),
         }
+    }
+}
+
+impl From<OriginalsError> for Problem {
+    fn from(error: OriginalsError) -> Self {
+        Self::unavailable("The store of documents is not available right now.").cause(error)
     }
 }
 

@@ -3,6 +3,8 @@
 pub mod body;
 pub mod upload;
 
+use std::time::Duration;
+
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -11,7 +13,8 @@ use jobs::{
         erasure::{Requester, Subject},
         ids::DocumentId,
     },
-    kinds::erase,
+    kinds::{embed_document::EmbedDocument, erase},
+    queue::signals::Topic,
     store::{
         Scope,
         documents::{self, Document as Stored},
@@ -31,6 +34,7 @@ use crate::{
     request_id::RequestId,
     routes::erasures::Erasing,
     state::AppState,
+    waiting::{MAX_WAIT, Waiter},
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,7 +48,7 @@ pub struct Document {
     content_type: String,
     tags: Vec<String>,
     language: Option<String>,
-    /// `pending`, `processing`, `ready` or `failed`.
+    /// `pending`, `processing`, `ready`, `failed`, or `stale`: searchable as it was, and to be embedded anew.
     #[schema(example = "ready")]
     status: String,
     /// Why it failed.
@@ -54,6 +58,9 @@ pub struct Document {
     size_bytes: i64,
     /// Passages that searches can find.
     chunk_count: i32,
+    /// How far the newest version has come; absent until it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -71,9 +78,33 @@ impl From<Stored> for Document {
             version: stored.version,
             size_bytes: stored.size_bytes,
             chunk_count: stored.chunk_count,
+            progress: stored.progress.map(Progress::from),
             created_at: stored.created_at,
             updated_at: stored.updated_at,
         }
+    }
+}
+
+/// Counts of passages, and of pages where the format has them.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentProgress)]
+struct Progress {
+    #[schema(example = 128)]
+    chunks_done: i32,
+    #[schema(example = 512)]
+    chunks_total: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 75)]
+    pages_done: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 300)]
+    pages_total: Option<i32>,
+}
+
+impl From<documents::Progress> for Progress {
+    fn from(stored: documents::Progress) -> Self {
+        let documents::Progress { chunks_done, chunks_total, pages_done, pages_total } = stored;
+        Self { chunks_done, chunks_total, pages_done, pages_total }
     }
 }
 
@@ -87,22 +118,66 @@ pub struct Accepted {
     status: Status,
 }
 
-/// Reads a document's state.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Wait {
+    /// Seconds, 0 to 60, to wait until the document is `ready` or `failed`.
+    #[param(maximum = 60, example = 20)]
+    wait: Option<u64>,
+}
+
+/// Reads a document's state and how far it has come; with `wait`, as soon as nothing is under way or the wait is over.
 #[utoipa::path(
     get, path = "/v1/documents/{id}", tag = "documents", operation_id = "read_document",
     security(("tenant_key" = ["read"])),
-    params(("id" = String, Path, example = "doc_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    params(("id" = String, Path, example = "doc_01983f2ab3c47d1e9f00a1b2c3d4e5f6"), Wait),
     responses((status = 200, description = "The document.", body = Document))
 )]
 pub async fn read(
     caller: Caller<Read>,
     State(state): State<AppState>,
     PathId(id): PathId<DocumentId>,
+    Query(Wait { wait }): Query<Wait>,
 ) -> Result<Json<Document>, Problem> {
-    let mut tx = state.read(caller.id).await?;
-    let document = documents::show(&mut tx, id).await?;
-    tx.commit().await?;
-    document.map(|document| Json(document.into())).ok_or_else(|| Problem::not_found("document"))
+    let wait = Duration::from_secs(wait.unwrap_or_default());
+    if wait > MAX_WAIT {
+        return Err(Problem::field("wait", format!("must be 0 to {} seconds", MAX_WAIT.as_secs())));
+    }
+    let place = if wait.is_zero() { None } else { state.waiter() };
+    let mut waiter = Waiter::new(&state, Topic::Progress, id.uuid(), wait);
+    loop {
+        let mut tx = state.read(caller.id).await?;
+        let document = documents::show(&mut tx, id).await?.ok_or_else(|| Problem::not_found("document"))?;
+        tx.commit().await?;
+        let settled = Status::parse(&document.status).is_none_or(Status::is_settled);
+        if settled || place.is_none() || !waiter.moved_on().await {
+            return Ok(Json(document.into()));
+        }
+    }
+}
+
+/// Reads a document anew that is `failed` or `stale`, from the original, which is kept; any other stays as it is.
+#[utoipa::path(
+    post, path = "/v1/documents/{id}/retry", tag = "documents", operation_id = "retry_document",
+    security(("tenant_key" = ["documents:write"])),
+    params(("id" = String, Path, example = "doc_01983f2ab3c47d1e9f00a1b2c3d4e5f6")),
+    responses((status = 202, description = "The document's state.", body = Accepted))
+)]
+pub async fn retry(
+    caller: Caller<DocumentsWrite>,
+    State(state): State<AppState>,
+    trace: Traceparent,
+    PathId(id): PathId<DocumentId>,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    let mut work = state.work(&caller, &trace).await?;
+    let found = documents::retry(work.tx(), id).await?;
+    let (status, version) = found.ok_or_else(|| Problem::not_found("document"))?;
+    if status == Status::Pending {
+        work.enqueue(&EmbedDocument { tenant: caller.id, document: id, version })?;
+    }
+    work.commit().await?;
+    Ok((StatusCode::ACCEPTED, Json(Accepted { id, status })))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -20,7 +20,7 @@ use jobs::{
         Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, Retention, RetryPolicy,
         Runtime, Work, runner, signals::Announcements,
     },
-    store::{Database, DatabaseConfig, Scope, StoreError, TenantTx, tenants},
+    store::{Database, DatabaseConfig, Originals, Scope, StoreError, TenantTx, tenants},
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -107,6 +107,7 @@ async fn once(database: &Database, tenants: &[TenantId]) -> f64 {
         cancellations: Announcements::default(),
         group_commit,
         engines: no_engines::engines(),
+        originals: Originals::connect("target/bench-originals", []).expect("a directory"),
         vault: Vault::ephemeral(),
         prices: Arc::new(PriceList { starter: Vec::new(), pro: Vec::new() }),
         webhook_attempts: 1,

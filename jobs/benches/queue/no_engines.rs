@@ -24,7 +24,7 @@ const NONE: &str = "the bench has no engines";
 
 #[async_trait]
 impl DocumentReader for NoEngine {
-    async fn read(&self, _: Vec<u8>, _: &str) -> Result<Vec<Passage>, ReadError> {
+    async fn read(&self, _: &[u8], _: &str) -> Result<Vec<Passage>, ReadError> {
         unreachable!("{NONE}")
     }
 }

@@ -18,8 +18,10 @@ pub enum Status {
     Processing,
     /// Searchable.
     Ready,
-    /// Not searchable; `reason` says why.
+    /// Not searchable, or in an older version only; `reason` says why.
     Failed,
+    /// Searchable as it was, and to be embedded anew.
+    Stale,
     /// Being removed; no longer searchable.
     Deleting,
 }
@@ -31,12 +33,18 @@ impl Status {
             Self::Processing => "processing",
             Self::Ready => "ready",
             Self::Failed => "failed",
+            Self::Stale => "stale",
             Self::Deleting => "deleting",
         }
     }
 
+    /// Whether nothing is under way.
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Ready | Self::Failed | Self::Stale)
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Processing, Self::Ready, Self::Failed, Self::Deleting]
+        [Self::Pending, Self::Processing, Self::Ready, Self::Failed, Self::Stale, Self::Deleting]
             .into_iter()
             .find(|status| status.as_str() == text)
     }

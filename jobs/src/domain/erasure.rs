@@ -90,6 +90,9 @@ pub struct Proof {
     /// Absent where a contact was erased: the index holds documents only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vectors: Option<VectorProof>,
+    /// Objects of documents that are left; absent where a contact was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub originals: Option<u64>,
 }
 
 /// What the search index still holds and finds.
@@ -105,6 +108,7 @@ impl Proof {
     pub fn holds(&self) -> bool {
         self.rows.values().all(|left| *left == 0)
             && self.vectors.is_none_or(|vectors| vectors == VectorProof::default())
+            && self.originals.is_none_or(|left| left == 0)
     }
 }
 
@@ -114,12 +118,16 @@ mod tests {
 
     #[test]
     fn a_proof_holds_when_nothing_is_left_anywhere() {
-        let mut proof = Proof { rows: Rows::from([("messages".into(), 0)]), vectors: Some(VectorProof::default()) };
+        let (rows, vectors) = (Rows::from([("messages".into(), 0)]), Some(VectorProof::default()));
+        let mut proof = Proof { rows, vectors, originals: Some(0) };
         assert!(proof.holds());
         proof.vectors = Some(VectorProof { text_hits: 1, ..VectorProof::default() });
         assert!(!proof.holds());
         proof.vectors = None;
         assert!(proof.holds());
+        proof.originals = Some(1);
+        assert!(!proof.holds());
+        proof.originals = None;
         add(&mut proof.rows, "messages", 1);
         assert!(!proof.holds());
     }

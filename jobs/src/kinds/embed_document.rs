@@ -1,13 +1,15 @@
 //! Brings the search index in line with a document's newest version.
 //!
-//! - **What:** reads the original, cuts it into passages, embeds them, stores them beside the old version's, and
-//!   switches searches over in one commit; then removes the old ones. Of a document that is being erased, or was, it
-//!   removes what an earlier run stored.
-//! - **Who enqueues it:** the route that uploads documents.
-//! - **Twice:** chunk ids are stable, so the same rows are written again; the switch commits once.
+//! - **What:** reads the original, cuts it into passages and keeps them; embeds them for some seconds, stores them beside
+//!   the old version's, notes how far it came, and continues itself, so that long documents do not keep short ones waiting;
+//!   after the last passage it switches searches over in one commit and removes the old ones. Of a document that is being
+//!   erased, or was, it removes what an earlier run stored.
+//! - **Who enqueues it:** the routes that upload documents and have them tried again; itself, until the last passage.
+//! - **Twice:** chunk ids are stable, so the same rows are written again; what was noted is not repeated; the switch commits
+//!   once.
 //! - **Gives up:** the document is `failed`, with a reason its owner understands; an older version stays searchable.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -23,15 +25,17 @@ use crate::{
     ports::{Chunk, Passage, ReadError},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work, signals::Topic},
     store::{
-        Scope, StoreError, TenantTx,
-        documents::{self, ToEmbed},
+        OriginalsError, Scope, StoreError, TenantTx,
+        documents::{self, Progress, ToEmbed},
+        originals::Version,
     },
 };
 
-/// Passages embedded and stored per call of the embedder, which serves waiting queries in between.
-const BATCH: usize = 64;
-/// Most chunks of one document: about 10 000 pages.
-const MAX_CHUNKS: usize = 50_000;
+/// Passages per call of the embedder, which serves waiting queries in between.
+const BATCH: usize = 16;
+/// How long a run embeds before it lets others have its slot: what a short document waits for behind long ones, and many times
+/// what a run costs besides.
+const SLICE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EmbedDocument {
@@ -44,9 +48,9 @@ impl Job for EmbedDocument {
     type Scope = TenantTx;
 
     const KIND: &'static str = "embed_document";
-    const LANE: Lane = Lane { slots: 2, priority: 5 };
+    const LANE: Lane = Lane { slots: 4, priority: 5 };
     const RETRY: RetryPolicy = RetryPolicy { attempts: 5, base: Duration::from_secs(2), cap: Duration::from_secs(120) };
-    const TIMEOUT: Duration = Duration::from_secs(1800);
+    const TIMEOUT: Duration = Duration::from_secs(600);
 
     fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant)
@@ -61,6 +65,7 @@ impl Job for EmbedDocument {
     }
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
+        let until = Instant::now() + SLICE;
         let mut tx = context.tenant_tx().await?;
         let found = documents::find(&mut tx, self.document).await?;
         let Some(document) = found.filter(|found| found.status != Status::Deleting) else {
@@ -74,21 +79,18 @@ impl Job for EmbedDocument {
             return context.cancel().await;
         }
         documents::mark_processing(&mut tx, self.document).await?;
-        let original = documents::original(&mut tx, self.document, self.version).await?;
         tx.commit().await?;
-        let bytes = original.ok_or_else(|| Failure::Abandon("the uploaded file is missing".into()))?;
-        let passages = match context.engines().reader.read(bytes, &document.content_type).await {
-            Ok(passages) if passages.len() > MAX_CHUNKS => {
-                let reason = format!("The document is too long: {} passages, at most {MAX_CHUNKS}.", passages.len());
-                return self.fail(context, &reason).await;
-            }
+        let (passages, done) = match self.passages(context, &document).await {
             Ok(passages) => passages,
             // A fault of the document, not of the job: it ends here, with the reason.
             Err(ReadError::Unreadable(reason)) => return self.fail(context, &reason).await,
             Err(ReadError::Unavailable(reason)) => return Err(Failure::Retry(reason)),
         };
-        let chunks = self.embed(context, &document, passages).await?;
-        self.switch(context, &document, chunks).await
+        let done = self.embed(context, &document, &passages, done, until).await?;
+        if done < passages.len() {
+            return self.pause(context, &passages, done).await;
+        }
+        self.switch(context, &document, &passages).await
     }
 
     async fn give_up(burial: &mut Completion<TenantTx>, envelope: &Envelope, cause: &str) -> Result<(), StoreError> {
@@ -106,21 +108,53 @@ impl Job for EmbedDocument {
 }
 
 impl EmbedDocument {
-    /// Stores every passage with its vector; returns how many.
-    async fn embed(&self, context: &JobContext, document: &ToEmbed, passages: Vec<Passage>) -> Result<usize, Failure> {
-        let engines = context.engines();
-        let total = passages.len();
-        let mut position = 0;
-        let mut chunks = Vec::with_capacity(total);
-        for batch in passages.chunks(BATCH) {
+    /// The passages of the version, and how many of them an earlier run has stored. Read from the original once: later runs
+    /// go on with what the first one kept.
+    async fn passages(&self, context: &JobContext, document: &ToEmbed) -> Result<(Vec<Passage>, usize), ReadError> {
+        let originals = &context.runtime.originals;
+        let away = |error: OriginalsError| ReadError::Unavailable(error.to_string());
+        if let Some(total) = document.total
+            && let Some(kept) = originals.passages(self.of_version()).await.map_err(away)?
+            && let Ok(passages) = serde_json::from_slice::<Vec<Passage>>(&kept)
+            && passages.len() == total
+        {
+            return Ok((passages, document.done.min(total)));
+        }
+        let original = originals.get(self.of_version()).await.map_err(away)?;
+        let original = original.ok_or_else(|| ReadError::Unreadable("The uploaded file is missing.".into()))?;
+        let passages = context.engines().reader.read(&original, &document.content_type).await?;
+        let kept = serde_json::to_vec(&passages).map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        originals.put_passages(self.of_version(), kept.into()).await.map_err(away)?;
+        let noted = async {
+            let mut work = context.side_work().await?;
+            documents::progress(work.tx(), self.document, self.version, progress(&passages, 0)).await?;
+            work.tell(Topic::Progress, self.document.uuid());
+            work.commit().await
+        };
+        noted.await.map_err(|error: StoreError| ReadError::Unavailable(error.to_string()))?;
+        Ok((passages, 0))
+    }
+
+    /// Stores passages with their vectors, from `done` on, until the slice is over, at least a batch; returns how many are
+    /// stored.
+    async fn embed(
+        &self,
+        context: &JobContext,
+        document: &ToEmbed,
+        passages: &[Passage],
+        done: usize,
+        until: Instant,
+    ) -> Result<usize, Failure> {
+        let mut position = done;
+        let mut chunks = Vec::new();
+        for batch in passages[done..].chunks(BATCH) {
             let texts = batch.iter().map(embedded_text).collect();
-            let vectors = engines.embedder.embed_documents(texts).await?;
+            let vectors = context.engines().embedder.embed_documents(texts).await?;
             for (passage, vector) in batch.iter().zip(vectors) {
                 chunks.push(Chunk {
                     id: format!("{}:{}:{position}", self.document, self.version),
-                    position,
-                    // Postgres text, which answers end up in, holds no NUL.
-                    text: passage.text.replace('\0', ""),
+                    position: u32::try_from(position).unwrap_or(u32::MAX),
+                    text: passage.text.clone(),
                     heading: passage.heading.clone(),
                     page: passage.page,
                     tags: document.tags.clone(),
@@ -129,18 +163,38 @@ impl EmbedDocument {
                 });
                 position += 1;
             }
+            if Instant::now() >= until {
+                break;
+            }
         }
         // Embedding takes long enough for the document to be erased meanwhile.
         if !self.is_wanted(context).await? {
-            return Ok(0);
+            return Ok(position);
         }
-        engines.index.add(self.tenant, self.document, self.version, chunks).await?;
-        metrics::counter!("metachat_chunks_embedded_total").increment(total as u64);
-        Ok(total)
+        let count = chunks.len() as u64;
+        context.engines().index.add(self.tenant, self.document, self.version, chunks).await?;
+        metrics::counter!("metachat_chunks_embedded_total").increment(count);
+        Ok(position)
+    }
+
+    /// Notes how far the document has come and goes on in a job of its own, behind what others wait for.
+    async fn pause(&self, context: &JobContext, passages: &[Passage], done: usize) -> Result<Done, Failure> {
+        let mut work = match context.finish::<TenantTx>().await {
+            // As at the switch.
+            Err(Failure::Stale) if !self.is_wanted(context).await? => {
+                self.withdraw(context).await?;
+                return Err(Failure::Stale);
+            }
+            finished => finished?,
+        };
+        documents::progress(work.tx(), self.document, self.version, progress(passages, done)).await?;
+        work.enqueue(self)?;
+        work.tell(Topic::Progress, self.document.uuid());
+        work.commit().await
     }
 
     /// Makes the new version visible, then removes the old one's chunks.
-    async fn switch(&self, context: &JobContext, document: &ToEmbed, chunks: usize) -> Result<Done, Failure> {
+    async fn switch(&self, context: &JobContext, document: &ToEmbed, passages: &[Passage]) -> Result<Done, Failure> {
         let mut done = match context.finish::<TenantTx>().await {
             // Erased with its job, or overtaken: nobody else knows of what this run has stored.
             Err(Failure::Stale) if !self.is_wanted(context).await? => {
@@ -149,10 +203,11 @@ impl EmbedDocument {
             }
             finished => finished?,
         };
-        let count = i32::try_from(chunks).unwrap_or(i32::MAX);
-        let switched = documents::mark_ready(done.tx(), self.document, self.version, count).await?;
+        let end = progress(passages, passages.len());
+        documents::progress(done.tx(), self.document, self.version, end).await?;
+        let switched = documents::mark_ready(done.tx(), self.document, self.version, end.chunks_total).await?;
         if switched {
-            let data = json!({ "name": document.name, "version": self.version, "chunks": chunks });
+            let data = json!({ "name": document.name, "version": self.version, "chunks": end.chunks_total });
             emit(&mut done, NewEvent::about_document(EventType::DocumentIndexed, self.document, data))?;
         }
         done.tell(Topic::Progress, self.document.uuid());
@@ -183,8 +238,24 @@ impl EmbedDocument {
     async fn fail(&self, context: &JobContext, reason: &str) -> Result<Done, Failure> {
         let mut done = context.finish::<TenantTx>().await?;
         mark_failed(&mut done, self.document, self.version, reason).await?;
+        done.tell(Topic::Progress, self.document.uuid());
         done.commit().await
     }
+
+    fn of_version(&self) -> Version {
+        Version { tenant: self.tenant, document: self.document, version: self.version }
+    }
+}
+
+/// How far it is with the first `done` passages stored.
+fn progress(passages: &[Passage], done: usize) -> Progress {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let page = |passage: Option<&Passage>| i32::try_from(passage?.page?).ok();
+    let pages_total = page(passages.last());
+    // The page of the next passage is not done.
+    let next = || page(passages.get(done)).map(|page| page - 1);
+    let pages_done = pages_total.and_then(|total| if done < passages.len() { next() } else { Some(total) });
+    Progress { chunks_done: count(done), chunks_total: count(passages.len()), pages_done, pages_total }
 }
 
 /// Ends a version as failed, with its event; one that was overtaken is left alone.

@@ -1,6 +1,6 @@
 //! Erases a document, a contact or a tenant, proves it, and leaves a receipt.
 //!
-//! - **What:** removes rows in batches and vectors with the files that hold them, notes what it removed in the
+//! - **What:** removes rows in batches, originals, and vectors with the files that hold them, notes what it removed in the
 //!   transaction that removes it, then looks for what may be left and finishes the receipt with what it found: nothing.
 //! - **Who enqueues it:** the routes that delete documents, contacts and tenants; itself, until nothing is left.
 //! - **Twice:** what is gone stays gone, and a finished receipt stays as it is. A crash costs the batch in progress.
@@ -137,11 +137,25 @@ async fn note_vectors(
     let (index, embedder) = (&context.engines().index, &context.engines().embedder);
     let vectors = index.count(erasure.tenant, document).await?;
     let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
-    erasures::removing_vectors(tx.connection(), erasure.id, vectors).await?;
+    erasures::removing(tx.connection(), erasure.id, "vectors", vectors).await?;
     tx.commit().await?;
     let query = embedder.embed_query(ANY_QUERY).await?;
     let found = index.search_vector(erasure.tenant, &query, &filter(document), 1).await?;
     Ok(found.first().map_or_else(|| ANY_QUERY.to_owned(), |hit| hit.text.chars().take(QUERY_CHARS).collect()))
+}
+
+/// Removes the objects of a document, or of the whole tenant, after noting how many there are.
+async fn erase_originals(
+    context: &JobContext,
+    erasure: &Unfinished,
+    document: Option<DocumentId>,
+) -> Result<(), Failure> {
+    let originals = &context.runtime.originals;
+    let count = originals.count(erasure.tenant, document).await?;
+    let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
+    erasures::removing(tx.connection(), erasure.id, "originals", count).await?;
+    tx.commit().await?;
+    Ok(originals.erase(erasure.tenant, document).await?)
 }
 
 /// Looks for vectors that are left, by counting and by both ways of searching.

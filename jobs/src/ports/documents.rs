@@ -1,9 +1,10 @@
 //! Bytes of an uploaded document to passages ready for embedding.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 /// A piece of a document, no longer than the embedding model reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
     pub text: String,
     /// Headings above the passage, outermost first, joined by ` › `; `None` outside any heading.
@@ -23,11 +24,11 @@ pub enum ReadError {
     Unavailable(String),
 }
 
-/// Reads untrusted documents, in a process of its own with limits where the format asks for it.
+/// Reads untrusted documents, in a process of its own with limits but for short texts.
 #[async_trait]
 pub trait DocumentReader: Send + Sync {
     /// The passages of a document in reading order; never empty.
     ///
     /// `content_type` is what the uploader claims; the bytes decide where the two differ.
-    async fn read(&self, bytes: Vec<u8>, content_type: &str) -> Result<Vec<Passage>, ReadError>;
+    async fn read(&self, bytes: &[u8], content_type: &str) -> Result<Vec<Passage>, ReadError>;
 }

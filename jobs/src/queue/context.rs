@@ -21,7 +21,7 @@ use crate::{
     domain::{ids::TenantId, secret::Vault, stripe::PriceList},
     ports::Engines,
     store::{
-        Database, Scope, StoreError, TenantTx,
+        Database, Originals, Scope, StoreError, TenantTx,
         jobs::{self as ledger, NewJob},
     },
 };
@@ -35,6 +35,7 @@ pub struct Runtime {
     pub cancellations: Announcements,
     pub group_commit: GroupCommit,
     pub engines: Engines,
+    pub originals: Originals,
     /// Opens what the database holds sealed.
     pub vault: Vault,
     pub prices: Arc<PriceList>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     domain::secret::OpenError,
     ports::{EmbedError, IndexError},
-    store::StoreError,
+    store::{OriginalsError, StoreError},
 };
 
 /// Proof that a job's effect and its completion are committed; only a committed completion makes one.
@@ -51,6 +51,12 @@ impl From<StoreError> for Failure {
 
 impl From<EmbedError> for Failure {
     fn from(error: EmbedError) -> Self {
+        Self::Retry(error.to_string())
+    }
+}
+
+impl From<OriginalsError> for Failure {
+    fn from(error: OriginalsError) -> Self {
         Self::Retry(error.to_string())
     }
 }

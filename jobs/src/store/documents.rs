@@ -1,4 +1,4 @@
-//! Documents, their originals and which version searches may return.
+//! Documents, how far they have come, and which version searches may return.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,9 @@ pub struct NewDocument<'a> {
     pub content_type: &'a str,
     pub tags: &'a [String],
     pub language: Option<&'a str>,
-    pub bytes: &'a [u8],
+    pub size: usize,
+    /// SHA-256 of the bytes.
+    pub checksum: [u8; 32],
 }
 
 /// Stores a document's first version; returns false when the tenant already has `limit` documents. Fails with
@@ -40,23 +42,16 @@ pub async fn insert(tx: &mut TenantTx, document: &NewDocument<'_>, limit: i64) -
         return Ok(false);
     }
     sqlx::query!(
-        "insert into documents (id, tenant_id, name, content_type, tags, language, size_bytes)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into documents (id, tenant_id, name, content_type, tags, language, size_bytes, checksum)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         document.id.uuid(),
         tenant,
         document.name,
         document.content_type,
         document.tags,
         document.language,
-        document.bytes.len() as i64,
-    )
-    .execute(tx.connection())
-    .await?;
-    sqlx::query!(
-        "insert into document_originals (tenant_id, document_id, version, bytes) values ($1, $2, 1, $3)",
-        tenant,
-        document.id.uuid(),
-        document.bytes,
+        document.size as i64,
+        &document.checksum,
     )
     .execute(tx.connection())
     .await?;
@@ -83,11 +78,15 @@ pub struct ToEmbed {
     pub language: Option<String>,
     pub status: Status,
     pub version: i32,
+    /// Passages that are stored already, of how many; no total before the version was read.
+    pub done: usize,
+    pub total: Option<usize>,
 }
 
 pub async fn find(tx: &mut TenantTx, id: DocumentId) -> Result<Option<ToEmbed>, StoreError> {
     let row = sqlx::query!(
-        "select name, content_type, tags, language, status, version from documents where id = $1",
+        "select name, content_type, tags, language, status, version, chunks_done, chunks_total
+         from documents where id = $1",
         id.uuid()
     )
     .fetch_optional(tx.connection())
@@ -101,41 +100,11 @@ pub async fn find(tx: &mut TenantTx, id: DocumentId) -> Result<Option<ToEmbed>, 
             status: Status::parse(&row.status)
                 .ok_or(StoreError::Unreadable { column: "documents.status", value: row.status })?,
             version: row.version,
+            done: usize::try_from(row.chunks_done).unwrap_or_default(),
+            total: row.chunks_total.and_then(|total| usize::try_from(total).ok()),
         })
     })
     .transpose()
-}
-
-/// The uploaded bytes of a version.
-pub async fn original(tx: &mut TenantTx, id: DocumentId, version: i32) -> Result<Option<Vec<u8>>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "select bytes from document_originals where document_id = $1 and version = $2",
-        id.uuid(),
-        version,
-    )
-    .fetch_optional(tx.connection())
-    .await?)
-}
-
-/// A part of the uploaded bytes of a version, from an offset on; empty beyond their end.
-pub async fn original_part(
-    tx: &mut TenantTx,
-    id: DocumentId,
-    version: i32,
-    offset: i32,
-    length: i32,
-) -> Result<Vec<u8>, StoreError> {
-    let part = sqlx::query_scalar!(
-        r#"select substring(bytes from $3 + 1 for $4) as "part!"
-           from document_originals where document_id = $1 and version = $2"#,
-        id.uuid(),
-        version,
-        offset,
-        length,
-    )
-    .fetch_optional(tx.connection())
-    .await?;
-    Ok(part.unwrap_or_default())
 }
 
 /// Has failed versions tried again; those that are not failed are left as they are.
@@ -158,6 +127,57 @@ pub async fn mark_pending(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Has a document that failed, or is stale, read anew; returns its state and version, `None` when the tenant has none of this
+/// id.
+pub async fn retry(tx: &mut TenantTx, id: DocumentId) -> Result<Option<(Status, i32)>, StoreError> {
+    let tenant = tx.tenant().uuid();
+    let row = sqlx::query!(
+        "update documents set updated_at = now(), reason = case when status in ('failed', 'stale') then null else reason end,
+           chunks_done = case when status in ('failed', 'stale') then 0 else chunks_done end,
+           chunks_total = case when status in ('failed', 'stale') then null else chunks_total end,
+           status = case when status in ('failed', 'stale') then 'pending' else status end
+         where tenant_id = $1 and id = $2 and status <> 'deleting'
+         returning status, version",
+        tenant,
+        id.uuid()
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(|row| {
+        let status = Status::parse(&row.status)
+            .ok_or(StoreError::Unreadable { column: "documents.status", value: row.status })?;
+        Ok((status, row.version))
+    })
+    .transpose()
+}
+
+/// How far a version has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub chunks_done: i32,
+    pub chunks_total: i32,
+    /// Where the format has pages.
+    pub pages_done: Option<i32>,
+    pub pages_total: Option<i32>,
+}
+
+/// Notes how far a version has come; returns false when it was overtaken or is being removed.
+pub async fn progress(tx: &mut TenantTx, id: DocumentId, version: i32, progress: Progress) -> Result<bool, StoreError> {
+    let noted = sqlx::query!(
+        "update documents set chunks_done = $3, chunks_total = $4, pages_done = $5, pages_total = $6, updated_at = now()
+         where id = $1 and version = $2 and status <> 'deleting'",
+        id.uuid(),
+        version,
+        progress.chunks_done,
+        progress.chunks_total,
+        progress.pages_done,
+        progress.pages_total,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(noted.rows_affected() == 1)
 }
 
 pub async fn mark_processing(tx: &mut TenantTx, id: DocumentId) -> Result<(), StoreError> {
@@ -241,6 +261,8 @@ pub struct Document {
     pub version: i32,
     pub size_bytes: i64,
     pub chunk_count: i32,
+    /// `None` before the version was read.
+    pub progress: Option<Progress>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -256,6 +278,10 @@ struct Row {
     version: i32,
     size_bytes: i64,
     chunk_count: i32,
+    chunks_done: i32,
+    chunks_total: Option<i32>,
+    pages_done: Option<i32>,
+    pages_total: Option<i32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -273,6 +299,12 @@ impl From<Row> for Document {
             version: row.version,
             size_bytes: row.size_bytes,
             chunk_count: row.chunk_count,
+            progress: row.chunks_total.map(|chunks_total| Progress {
+                chunks_done: row.chunks_done,
+                chunks_total,
+                pages_done: row.pages_done,
+                pages_total: row.pages_total,
+            }),
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -285,7 +317,7 @@ pub async fn show(tx: &mut TenantTx, id: DocumentId) -> Result<Option<Document>,
     let row = sqlx::query_as!(
         Row,
         "select id, name, content_type, tags, language, status, reason, version, size_bytes, chunk_count,
-           created_at, updated_at
+           chunks_done, chunks_total, pages_done, pages_total, created_at, updated_at
          from documents where tenant_id = $1 and id = $2 and status <> 'deleting'",
         tenant,
         id.uuid()
@@ -306,7 +338,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select id, name, content_type, tags, language, status, reason, version, size_bytes, chunk_count,
-           created_at, updated_at
+           chunks_done, chunks_total, pages_done, pages_total, created_at, updated_at
          from documents
          where tenant_id = $1 and status <> 'deleting' and ($2::text is null or status = $2)
            and ($3::uuid is null or id < $3)

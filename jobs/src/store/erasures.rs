@@ -131,14 +131,21 @@ pub async fn all_found(connection: &mut PgConnection, id: ErasureId) -> Result<R
     Ok(serde_json::from_value(found)?)
 }
 
-/// Notes how many vectors are about to be removed; a second run, which finds fewer, changes nothing.
-pub async fn removing_vectors(connection: &mut PgConnection, id: ErasureId, vectors: u64) -> Result<(), StoreError> {
+/// Notes how many `things` (vectors, objects) are about to be removed from where no transaction reaches; a second run, which
+/// finds fewer, changes nothing.
+pub async fn removing(
+    connection: &mut PgConnection,
+    id: ErasureId,
+    things: &str,
+    count: u64,
+) -> Result<(), StoreError> {
     sqlx::query!(
         "update erasures set removed = removed ||
-           jsonb_build_object('vectors', greatest((removed ->> 'vectors')::bigint, $2))
+           jsonb_build_object($2::text, greatest((removed ->> $2::text)::bigint, $3))
          where id = $1",
         id.uuid(),
-        vectors.cast_signed(),
+        things,
+        count.cast_signed(),
     )
     .execute(connection)
     .await?;

@@ -59,13 +59,14 @@ pub enum DocumentStatus {
     Processing,
     Ready,
     Failed,
+    Stale,
     #[serde(other)]
     Unknown,
 }
 
 impl DocumentStatus {
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Ready | Self::Failed)
+        matches!(self, Self::Ready | Self::Failed | Self::Stale)
     }
 }
 
@@ -76,6 +77,7 @@ impl fmt::Display for DocumentStatus {
             Self::Processing => "processing",
             Self::Ready => "ready",
             Self::Failed => "failed",
+            Self::Stale => "stale",
             Self::Unknown => "unknown",
         })
     }

@@ -14,7 +14,7 @@ use jobs::{
         Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, Retention, RetryPolicy,
         Runtime, Work, runner, signals::Announcements,
     },
-    store::{StoreError, SystemTx},
+    store::{Originals, StoreError, SystemTx},
 };
 use loadtest::client::{DocumentStatus, MessageStatus, Submission, TextUpload};
 use serde::{Deserialize, Serialize};
@@ -220,6 +220,7 @@ async fn a_job_that_enqueues_an_oversized_one_is_dead_at_once_with_that_cause() 
         cancellations: Announcements::default(),
         group_commit: GroupCommit::start(database.clone()).0,
         engines: worker::engines::connect(settings.engines).await.unwrap(),
+        originals: Originals::connect(&folder.path().join("originals").to_string_lossy(), []).unwrap(),
         vault: Vault::ephemeral(),
         prices: Arc::default(),
         webhook_attempts: 1,

@@ -10,7 +10,17 @@ mod webhook_sender;
 
 use std::path::PathBuf;
 
-use worker::engines::embedder::{EmbedderConfig, OnnxEmbedder};
+use worker::engines::{
+    embedder::{EmbedderConfig, OnnxEmbedder},
+    index::{IndexConfig, LanceIndex},
+};
+
+/// The index of an installation, as another process opens it.
+pub async fn open_index(uri: &str) -> LanceIndex {
+    let model = model_dir();
+    let name = model.file_name().and_then(|name| name.to_str()).expect("a folder's name");
+    LanceIndex::connect(&IndexConfig { lancedb_uri: uri.to_owned() }, name, 384).await.expect("the index opens")
+}
 
 fn model_dir() -> PathBuf {
     std::env::var_os("EMBEDDING_MODEL_DIR").expect("EMBEDDING_MODEL_DIR; run `make test`").into()

@@ -1,3 +1,7 @@
+mod chunking;
+mod hostile;
+mod office;
+
 use std::path::{Path, PathBuf};
 
 use jobs::ports::{DocumentReader, Passage, ReadError};
@@ -12,15 +16,19 @@ fn worker_binary() -> PathBuf {
 }
 
 fn reader() -> FileReader {
-    FileReader::connect(&ReaderConfig { extract_program: Some(worker_binary()) }, &model_dir()).unwrap()
+    reader_with(worker_binary(), 60)
+}
+
+fn reader_with(program: PathBuf, extract_seconds: u64) -> FileReader {
+    FileReader::connect(&ReaderConfig { extract_program: Some(program), extract_seconds }, &model_dir()).unwrap()
 }
 
 async fn passages(bytes: impl Into<Vec<u8>>, content_type: &str) -> Vec<Passage> {
-    reader().read(bytes.into(), content_type).await.unwrap()
+    reader().read(&bytes.into(), content_type).await.unwrap()
 }
 
 async fn refusal(bytes: impl Into<Vec<u8>>, content_type: &str) -> String {
-    match reader().read(bytes.into(), content_type).await {
+    match reader().read(&bytes.into(), content_type).await {
         Err(ReadError::Unreadable(reason)) => reason,
         other => panic!("{content_type}: {other:?}"),
     }
@@ -104,12 +112,69 @@ async fn other_encodings_are_read_by_their_mark() {
 }
 
 #[tokio::test]
+async fn encodings_are_told_by_the_letters_or_by_name() {
+    // "Größe und Maße der Straße" in windows-1252; "Český žluťoučký kůň" in ISO 8859-2; Russian in windows-1251.
+    assert_eq!(
+        passages(b"Die Gr\xf6\xdfe und Ma\xdfe der Stra\xdfe".to_vec(), "text/plain").await[0].text,
+        "Die Größe und Maße der Straße"
+    );
+    let czech = b"P\xf8\xedli\xb9 \xbelu\xbbou\xe8k\xfd k\xf9\xf2 \xfap\xecl \xef\xe1belsk\xe9 \xf3dy".to_vec();
+    let expected = "Příliš žluťoučký kůň úpěl ďábelské ódy";
+    assert_eq!(passages(czech.clone(), "text/plain; charset=iso-8859-2").await[0].text, expected);
+    assert_eq!(passages(czech, "text/plain").await[0].text, expected);
+    let page =
+        [b"<html><head><meta charset=\"windows-1251\"></head><body><p>\xcf\xf0\xe8\xe2\xe5\xf2</p></body></html>"
+            .as_slice()];
+    assert_eq!(passages(page.concat(), "text/html").await[0].text, "Привет");
+    let unmarked: Vec<u8> = "Without a mark, but wide".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(passages(unmarked, "text/plain").await[0].text, "Without a mark, but wide");
+    // One broken character among many whole ones does not make it another encoding.
+    let broken =
+        [b"\xff ".as_slice(), "Größe, Maße, Straße, Füße, Übung, Äpfel, Öl, süß, heiß, weiß, groß".as_bytes()].concat();
+    assert!(passages(broken, "text/plain").await[0].text.starts_with("\u{fffd} Größe, Maße"));
+}
+
+#[tokio::test]
+async fn html_keeps_its_text_whatever_it_is_wrapped_in() {
+    let words = "The tent weighs two kilograms and stands in a storm. ".repeat(20);
+    let all_in_aside = format!("<html><body><aside><p>{words}</p></aside></body></html>");
+    assert!(passages(all_in_aside, "text/html").await[0].text.contains("two kilograms"));
+    let links = "<li><a href='/x'>Tents and more tents</a></li>".repeat(60);
+    let page = format!(
+        "<html><head><title>Tents</title></head><body><nav><ul>{links}</ul></nav>\
+        <div id='cookie-banner'>We use cookies</div><div role='banner'>Logo</div><div hidden>unseen</div>\
+        <main><article><header><h2>Weight</h2></header><p>{words}</p><table><tr><td>Width</td><td>140 cm</td></tr></table>\
+        <p class='cookie-recipe'>Cookies for the tent.</p></article></main><footer>Imprint</footer></body></html>"
+    );
+    let read = passages(page, "text/html").await;
+    let text: String = read.iter().map(|passage| format!("{} ", passage.text)).collect();
+    assert_eq!(read[0].heading.as_deref(), Some("Tents › Weight"));
+    assert!(
+        text.contains("two kilograms") && text.contains("140 cm") && text.contains("Cookies for the tent"),
+        "{text}"
+    );
+    for frame in ["more tents", "We use cookies", "Logo", "unseen", "Imprint"] {
+        assert!(!text.contains(frame), "{frame}");
+    }
+}
+
+#[tokio::test]
+async fn separators_and_lines_of_json_are_found() {
+    for separator in [",", ";", "\t", "|"] {
+        let csv = ["name,price", "Tent,\"1,5\"", "Stove,2"].join("\n").replace(',', separator);
+        let expected = format!("name: Tent\nprice: 1{separator}5\n\nname: Stove\nprice: 2").replace('\t', " ");
+        assert_eq!(passages(csv, "text/csv").await[0].text, expected);
+    }
+    let lines = "{\"name\":\"Tent\"}\n{\"name\":\"Stove\"}\n";
+    assert_eq!(passages(lines, "application/x-ndjson").await[0].text, "name: Tent\n\nname: Stove");
+}
+
+#[tokio::test]
 async fn unreadable_files_say_why() {
     assert_eq!(refusal("", "text/plain").await, "The file is empty.");
     assert_eq!(refusal(" \n\t ", "text/plain").await, "The file holds no text.");
-    assert!(refusal(b"caf\xe9 au lait".to_vec(), "text/plain").await.contains("not valid UTF-8"));
     assert!(refusal(b"\x89PNG\r\n\x1a\n".to_vec(), "text/plain").await.contains("PNG image"));
-    assert!(refusal(b"PK\x03\x04rest".to_vec(), "application/pdf").await.contains("Office document"));
+    assert!(refusal(b"PK\x03\x04rest".to_vec(), "application/pdf").await.contains("archive could not be opened"));
     assert!(refusal(vec![0, 1, 2, 3], "text/plain").await.contains("not text"));
     assert!(refusal("{\"a\": [1, 2", "application/json").await.contains("JSON is not valid"));
     assert!(refusal("%PDF-1.7 and nothing more", "application/pdf").await.contains("damaged"));
@@ -130,7 +195,6 @@ async fn damaged_and_encrypted_pdfs_are_refused() {
 
 #[tokio::test]
 async fn a_parser_that_does_not_start_is_our_fault() {
-    let reader = FileReader::connect(&ReaderConfig { extract_program: Some("/nowhere".into()) }, &model_dir()).unwrap();
-    let read = reader.read(b"a,b\n1,2".to_vec(), "text/csv").await;
+    let read = reader_with("/nowhere".into(), 60).read(b"a,b\n1,2", "text/csv").await;
     assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
 }

@@ -32,10 +32,19 @@ async fn a_documents_rows_vectors_and_files_go_and_a_receipt_stays() {
     assert_eq!((&receipt["scope"], &receipt["subject"]), (&"document".into(), &gone.id.clone().into()));
     assert_eq!(receipt["requested_by"], "tenant");
     let removed = &receipt["removed"];
-    for (name, count) in [("documents", 1), ("document_originals", 1), ("events", 1), ("vectors", 1)] {
+    for (name, count) in [("documents", 1), ("originals", 2), ("events", 1), ("vectors", 1)] {
         assert_eq!(removed[name], count, "{name}: {receipt}");
     }
     assert_eq!(receipt["proof"]["vectors"], serde_json::json!({ "rows": 0, "vector_hits": 0, "text_hits": 0 }));
+    assert_eq!(receipt["proof"]["originals"], 0);
+    let originals = PathBuf::from(stack.env("ORIGINALS_URI"));
+    let folder_of = |tenant: &str| originals.join(tenant.split_once('_').expect("a prefix").1);
+    assert_eq!(
+        files_with(&folder_of(&tenant.id), MARK),
+        Vec::<String>::new(),
+        "the original and what was read are gone"
+    );
+    assert_eq!(files_with(&folder_of(&other.id), MARK).len(), 2, "the neighbour's are not");
 
     stack.idle(LIMIT).await;
     let document: DocumentId = gone.id.parse().unwrap();

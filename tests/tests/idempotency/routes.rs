@@ -11,9 +11,10 @@ use uuid::Uuid;
 use super::{Reply, Sender, message, operator, tenant};
 
 /// POSTs that succeed without a key, and why none is wanted.
-const UNKEYED: [(&str, &str); 7] = [
+const UNKEYED: [(&str, &str); 8] = [
     ("/v1/search", "asks, and keeps its answer for a while only"),
     ("/v1/messages/{id}/cancel", "repeated, it finds its work done"),
+    ("/v1/documents/{id}/retry", "repeated, it finds its work begun"),
     ("/v1/jobs/dead/discard", "repeated, it finds its work done"),
     ("/v1/session", "a log-in is of now; its cookies must not be kept"),
     ("/v1/session/password", "changes what is there"),

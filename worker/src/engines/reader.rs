@@ -1,11 +1,12 @@
 //! Uploaded bytes to passages.
 //!
 //! ```text
-//! bytes ─► format (by the bytes) ─► text, Markdown: here
-//!                                └► HTML, CSV, JSON, PDF: a child process with limits ─► parts ─► passages
+//! bytes ─► format (by the bytes) ─► short text, Markdown: here               ─┐
+//!                                └► all others: a child process with limits  ─┴► parts ─► passages
 //! ```
 
 mod child;
+mod encoding;
 mod extract;
 mod format;
 mod passages;
@@ -13,26 +14,32 @@ mod passages;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
 use jobs::ports::{DocumentReader, Passage, ReadError};
-use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
-pub use self::child::extract_main;
+pub use self::child::{Extract, extract_main};
 use self::{child::Child, format::Format};
+
+/// Longest text that is cut into passages here, in bytes; what is longer goes to the child.
+const SHORT: usize = 256 * 1024;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReaderConfig {
-    /// Program started as `<program> extract --content-type <type>` to parse a document; this program when absent.
+    /// Program started as `<program> extract …` to parse a document; this program when absent.
     #[arg(long, env = "EXTRACT_PROGRAM")]
     pub extract_program: Option<PathBuf>,
+    /// Longest reading of a document, in seconds of processor time; by the clock it may take twice as long.
+    #[arg(long, env = "EXTRACT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub extract_seconds: u64,
 }
 
 /// What a parser gives: the document's text in reading order, in parts that are pages where the format has pages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     /// From 1.
     page: Option<u32>,
@@ -41,7 +48,7 @@ struct Part {
     markdown: bool,
 }
 
-/// Reads text, Markdown, HTML, CSV, JSON and PDF.
+/// Reads text, Markdown, HTML, CSV, JSON, PDF, DOCX, PPTX and XLSX.
 pub struct FileReader {
     child: Child,
     tokenizer: Arc<Tokenizer>,
@@ -51,34 +58,40 @@ impl FileReader {
     /// `model_dir` holds the embedding model's tokenizer, which measures the passages.
     pub fn connect(config: &ReaderConfig, model_dir: &Path) -> anyhow::Result<Self> {
         let program = config.extract_program.clone().map_or_else(std::env::current_exe, Ok);
-        let file = model_dir.join("tokenizer.json");
-        let mut tokenizer = Tokenizer::from_file(&file).map_err(|error| anyhow!("{}: {error}", file.display()))?;
-        tokenizer.with_truncation(None).map_err(|error| anyhow!("{}: {error}", file.display()))?.with_padding(None);
-        Ok(Self { child: Child::new(program.context("this program's path")?), tokenizer: Arc::new(tokenizer) })
+        let file = model_dir.join("tokenizer.json").canonicalize();
+        let file = file.with_context(|| format!("the tokenizer in {}", model_dir.display()))?;
+        let tokenizer = Arc::new(tokenizer(&file)?);
+        let child =
+            Child::new(program.context("this program's path")?, file, Duration::from_secs(config.extract_seconds));
+        Ok(Self { child, tokenizer })
     }
 }
 
 #[async_trait]
 impl DocumentReader for FileReader {
-    async fn read(&self, bytes: Vec<u8>, content_type: &str) -> Result<Vec<Passage>, ReadError> {
-        let format = Format::of(&bytes, content_type)?;
-        let parts = match format {
-            Format::Text | Format::Markdown => {
-                let markdown = format == Format::Markdown;
-                vec![Part { page: None, text: format::decode(bytes)?, markdown }]
+    async fn read(&self, bytes: &[u8], content_type: &str) -> Result<Vec<Passage>, ReadError> {
+        let format = Format::of(bytes, content_type)?;
+        let passages = match format {
+            Format::Text | Format::Markdown if bytes.len() <= SHORT => {
+                let part = extract::text(format, bytes, content_type);
+                let tokenizer = Arc::clone(&self.tokenizer);
+                let cut = tokio::task::spawn_blocking(move || passages::of(&[part], &tokenizer)).await;
+                cut.map_err(|error| ReadError::Unavailable(format!("the document could not be split: {error}")))?
+                    .map_err(ReadError::Unreadable)?
             }
-            Format::Pdf => self.child.extract(format, bytes).await?,
-            Format::Html | Format::Csv | Format::Json => {
-                self.child.extract(format, format::decode(bytes)?.into_bytes()).await?
-            }
+            _ => self.child.extract(format, bytes, content_type).await?,
         };
-        let tokenizer = Arc::clone(&self.tokenizer);
-        let passages = tokio::task::spawn_blocking(move || passages::of(&parts, &tokenizer)).await;
-        let passages =
-            passages.map_err(|error| ReadError::Unavailable(format!("the document could not be split: {error}")))?;
         match passages.is_empty() {
             true => Err(ReadError::Unreadable("The file holds no text.".into())),
             false => Ok(passages),
         }
     }
+}
+
+/// The tokenizer as it measures: whole texts, as they are.
+fn tokenizer(file: &Path) -> anyhow::Result<Tokenizer> {
+    let failed = |error| anyhow!("{}: {error}", file.display());
+    let mut tokenizer = Tokenizer::from_file(file).map_err(failed)?;
+    tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);
+    Ok(tokenizer)
 }

@@ -11,10 +11,13 @@ use jobs::{
     kinds::embed_document::EmbedDocument,
     queue::Work,
     store::{
-        TenantTx,
+        Originals, TenantTx,
         documents::{self, NewDocument},
+        originals::Version,
     },
 };
+
+use sha2::{Digest, Sha256};
 
 use super::{
     Accepted,
@@ -34,7 +37,8 @@ const SMALL: u64 = 1024 * 1024;
 
 /// Uploads a document, as text in JSON or as a file of a form. It can be searched when its status is `ready`.
 ///
-/// PDF, HTML, Markdown, plain text, CSV and JSON are read; the bytes decide, not the name. A document that cannot be
+/// PDF, DOCX, PPTX, XLSX, HTML, Markdown, plain text in any common encoding, CSV, JSON and JSON lines are read; the bytes
+/// decide, not the name. A document that cannot be
 /// read becomes `failed`, with the reason.
 #[utoipa::path(
     post, path = "/v1/documents", tag = "documents", operation_id = "upload_document",
@@ -66,24 +70,33 @@ pub async fn upload(
     let once = watched.end().await?;
     let limit = caller.limits.documents;
     let work = state.work(&caller, &trace).await?;
-    once.run(&state.vault, work, async |work| store(work, upload, limit).await).await
+    once.run(&state.vault, work, async |work| store(&state.originals, work, upload, limit).await).await
 }
 
-async fn store(work: &mut Work<TenantTx>, upload: Upload, limit: i64) -> Result<Answer, Problem> {
+/// Writes the original first: a row never names bytes that are not there. Where the row is not committed, the original goes
+/// with the tenant.
+async fn store(
+    originals: &Originals,
+    work: &mut Work<TenantTx>,
+    upload: Upload,
+    limit: i64,
+) -> Result<Answer, Problem> {
     let id = DocumentId::generate();
+    let tenant = work.tx().tenant();
     let document = NewDocument {
         id,
         name: &upload.name,
         content_type: &upload.content_type,
         tags: &upload.tags,
         language: upload.language.as_deref(),
-        bytes: &upload.bytes,
+        size: upload.bytes.len(),
+        checksum: Sha256::digest(&upload.bytes).into(),
     };
     if !documents::insert(work.tx(), &document, limit).await? {
         let held = documents::count(work.tx()).await?;
         return Err(Problem::plan_limit("documents", limit, held));
     }
-    let tenant = work.tx().tenant();
+    originals.put(Version { tenant, document: id, version: 1 }, upload.bytes).await?;
     work.enqueue(&EmbedDocument { tenant, document: id, version: 1 })?;
     let accepted = Accepted { id, status: Status::Pending };
     Ok(Answer::new(StatusCode::ACCEPTED, &accepted)?.at(format!("/v1/documents/{id}")))

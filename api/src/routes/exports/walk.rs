@@ -8,8 +8,8 @@ use chrono::Utc;
 use jobs::{
     domain::ids::ConversationId,
     store::{
-        Scope, StoreError, answers, conversations, documents, endpoints, escalations, events, tenants::Tenant,
-        transcript,
+        Scope, StoreError, answers, conversations, documents, endpoints, escalations, events, originals::Version,
+        tenants::Tenant, transcript,
     },
 };
 use serde::Serialize;
@@ -34,7 +34,7 @@ const PAGE: i64 = 100;
 /// Hand-overs of one conversation at most; one is open at a time.
 const MAX_ESCALATIONS: i64 = 1_000;
 /// Bytes of an original read at once: a multiple of three, so that the pieces' base64 joins.
-const PART: i32 = 3 * 256 * 1024;
+const PART: u64 = 3 * 256 * 1024;
 /// A client that takes no piece for this long has gone.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -104,18 +104,16 @@ impl Writer {
 
     /// One line in pieces: an original is too large to be held.
     async fn document_with_original(&mut self, row: documents::Document) -> io::Result<()> {
-        let (id, version) = (row.id, row.version);
+        let version = Version { tenant: self.tenant.id, document: row.id, version: row.version };
         self.line("document", Document::from(row))?;
         // The line's end and the object's are taken back.
         self.buffer.truncate(self.buffer.len() - "}\n".len());
         self.buffer.extend_from_slice(br#","original":""#);
         for offset in (0..).step_by(PART as usize) {
-            let mut tx = self.state.read(self.tenant.id).await.map_err(failed)?;
-            let part = documents::original_part(&mut tx, id, version, offset, PART).await.map_err(failed)?;
-            tx.commit().await.map_err(failed)?;
+            let part = self.state.originals.part(version, offset, PART).await.map_err(io::Error::other)?;
             self.buffer.extend_from_slice(BASE64_STANDARD.encode(&part).as_bytes());
             self.flush().await?;
-            if part.len() < PART as usize {
+            if (part.len() as u64) < PART {
                 break;
             }
         }

@@ -19,7 +19,7 @@ pub(super) async fn step(context: &JobContext, erasure: &Unfinished, contact: &s
             let left = rows::conversations_left(&mut tx, contact, until).await?;
             *found.entry("conversations".to_owned()).or_default() += left;
             tx.commit().await?;
-            return Ok(Step::Looked(Proof { rows: found, vectors: None }));
+            return Ok(Step::Looked(Proof { rows: found, vectors: None, originals: None }));
         };
         // Nobody adds a message while this is held.
         conversations::lock(&mut tx, conversation).await?;

@@ -1,6 +1,6 @@
-//! A document: its vectors, then its rows.
+//! A document: its vectors, its original, then its rows.
 
-use super::{Step, note_vectors, vectors_left};
+use super::{Step, erase_originals, note_vectors, vectors_left};
 use crate::{
     domain::{
         erasure::{Proof, Rows},
@@ -25,6 +25,7 @@ pub(super) async fn step(context: &JobContext, erasure: &Unfinished, document: D
     }
     let text = note_vectors(context, erasure, Some(document)).await?;
     context.engines().index.erase_document(erasure.tenant, document).await?;
+    erase_originals(context, erasure, Some(document)).await?;
     let mut removed = Rows::new();
     let mut tx = TenantTx::begin(database, Some(erasure.tenant)).await?;
     rows::delete(&mut tx, document, &mut removed).await?;
@@ -35,5 +36,6 @@ pub(super) async fn step(context: &JobContext, erasure: &Unfinished, document: D
     let left = rows::left(&mut tx, document).await?;
     tx.commit().await?;
     let vectors = vectors_left(context, erasure, Some(document), &text).await?;
-    Ok(Step::Looked(Proof { rows: left, vectors: Some(vectors) }))
+    let originals = context.runtime.originals.count(erasure.tenant, Some(document)).await?;
+    Ok(Step::Looked(Proof { rows: left, vectors: Some(vectors), originals: Some(originals) }))
 }

@@ -1,6 +1,6 @@
-//! A tenant: its vectors, then its rows table by table, then its name.
+//! A tenant: its vectors and originals, then its rows table by table, then its name.
 
-use super::{BATCH, BATCHES, Step, note_vectors, vectors_left};
+use super::{BATCH, BATCHES, Step, erase_originals, note_vectors, vectors_left};
 use crate::{
     domain::erasure::{self, Proof, Rows},
     kinds::embed_document::EmbedDocument,
@@ -33,6 +33,7 @@ pub(super) async fn step(context: &JobContext, erasure: &Unfinished) -> Result<S
     }
     let text = note_vectors(context, erasure, None).await?;
     context.engines().index.erase_tenant(erasure.tenant).await?;
+    erase_originals(context, erasure, None).await?;
 
     let mut tx = begin().await?;
     let tables = rows::tables(&mut tx).await?;
@@ -72,14 +73,16 @@ pub(super) async fn step(context: &JobContext, erasure: &Unfinished) -> Result<S
     let rest: Rows = rest.into_iter().filter(|(_, count)| *count > 0).collect();
     erasures::removed(tx.connection(), erasure.id, &rest).await?;
     tx.commit().await?;
-    // What a job that ran meanwhile stored.
+    // What a job or an upload that ran meanwhile stored.
     context.engines().index.erase_tenant(erasure.tenant).await?;
+    context.runtime.originals.erase(erasure.tenant, None).await?;
 
     let mut tx = begin().await?;
     let left = rows::rows(&mut tx).await?;
     tx.commit().await?;
     let vectors = vectors_left(context, erasure, None, &text).await?;
-    Ok(Step::Looked(Proof { rows: left, vectors: Some(vectors) }))
+    let originals = context.runtime.originals.count(erasure.tenant, None).await?;
+    Ok(Step::Looked(Proof { rows: left, vectors: Some(vectors), originals: Some(originals) }))
 }
 
 /// Takes one batch off what a run may do; returns false when nothing is left.

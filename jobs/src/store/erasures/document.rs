@@ -1,4 +1,4 @@
-//! A document's rows. Its vectors are removed by the index.
+//! A document's rows. Its vectors are removed by the index, its original by the object store.
 
 use crate::{
     domain::{
@@ -21,7 +21,7 @@ pub async fn unfinished(tx: &mut TenantTx, document: DocumentId, kind: &str) -> 
     .await?)
 }
 
-/// Deletes a document that is being removed, with its originals, its events and its jobs.
+/// Deletes a document that is being removed, with its events and its jobs.
 pub async fn delete(tx: &mut TenantTx, document: DocumentId, removed: &mut Rows) -> Result<(), StoreError> {
     super::contact::delete_jobs(tx, &[document.uuid()], removed).await?;
     let attempts = sqlx::query!(
@@ -38,18 +38,10 @@ pub async fn delete(tx: &mut TenantTx, document: DocumentId, removed: &mut Rows)
     )
     .execute(tx.connection())
     .await?;
-    let originals = sqlx::query!("delete from document_originals where document_id = $1", document.uuid())
-        .execute(tx.connection())
-        .await?;
     let documents = sqlx::query!("delete from documents where id = $1 and status = 'deleting'", document.uuid())
         .execute(tx.connection())
         .await?;
-    for (table, deleted) in [
-        ("webhook_attempts", attempts),
-        ("events", events),
-        ("document_originals", originals),
-        ("documents", documents),
-    ] {
+    for (table, deleted) in [("webhook_attempts", attempts), ("events", events), ("documents", documents)] {
         erasure::add(removed, table, deleted.rows_affected());
     }
     Ok(())
@@ -60,7 +52,6 @@ pub async fn left(tx: &mut TenantTx, document: DocumentId) -> Result<Rows, Store
     let tenant = tx.tenant().uuid();
     let rows = sqlx::query!(
         r#"select 'documents' as "name!", count(*) as "rows!" from documents where tenant_id = $1 and id = $2
-           union all select 'document_originals', count(*) from document_originals where document_id = $2
            union all select 'events', count(*) from events
              where type in ('document.indexed', 'document.failed') and data ->> 'document_id' = $3
            union all select 'jobs', count(*) from jobs where tenant_id = $1 and subject = $2

@@ -2,8 +2,12 @@
 
 use jobs::ports::ReadError;
 
+use super::encoding;
+
 /// Bytes looked at to tell text from binary, and a PDF's header may stand this far in.
 const LOOKED_AT: usize = 8 * 1024;
+/// In a text, one byte in so many may be a control character that no text holds.
+const CONTROLS: usize = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -11,13 +15,15 @@ pub enum Format {
     Markdown,
     Html,
     Csv,
+    /// One value, or one a line.
     Json,
     Pdf,
+    /// DOCX, PPTX or XLSX; which one the archive's directory tells.
+    Office,
 }
 
 /// Beginnings of formats that are recognised and not read.
-const UNSUPPORTED: [(&[u8], &str); 13] = [
-    (b"PK\x03\x04", "a ZIP archive or an Office document (DOCX, XLSX, PPTX)"),
+const UNSUPPORTED: [(&[u8], &str); 12] = [
     (b"\xD0\xCF\x11\xE0", "an older Office document (DOC, XLS, PPT)"),
     (b"{\\rtf", "an RTF document"),
     (b"\x89PNG", "a PNG image"),
@@ -46,15 +52,21 @@ impl Format {
         if beginning.windows(5).take(1024).any(|window| window == b"%PDF-") {
             return Ok(Self::Pdf);
         }
+        if beginning.starts_with(b"PK\x03\x04") {
+            return Ok(Self::Office);
+        }
+        if is_locked_office(bytes) {
+            let reason = "The document is encrypted. Upload a version without a password.";
+            return Err(ReadError::Unreadable(reason.into()));
+        }
         if let Some((_, name)) = UNSUPPORTED.iter().find(|(magic, _)| beginning.starts_with(magic)) {
             return Err(ReadError::Unreadable(format!("This file type is not supported: it is {name}.")));
         }
-        let wide = matches!(beginning, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
-        if !wide && beginning.iter().any(|byte| matches!(byte, 0..=8 | 14..=26 | 28..=31)) {
+        let wide = matches!(beginning, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) || encoding::wide(beginning).is_some();
+        if !wide && (controls(beginning) > 0 || controls(bytes) > bytes.len() / CONTROLS) {
             return Err(ReadError::Unreadable("This file type is not supported: the file is not text.".into()));
         }
-        let text = decode(beginning.to_vec()).unwrap_or_else(|_| String::from_utf8_lossy(beginning).into_owned());
-        Ok(Self::of_text(&text, content_type))
+        Ok(Self::of_text(&encoding::decode(beginning, content_type), content_type))
     }
 
     fn of_text(beginning: &str, content_type: &str) -> Self {
@@ -67,7 +79,7 @@ impl Format {
         let braced = start.starts_with(['{', '[']);
         match claim.as_str() {
             "text/html" | "application/xhtml+xml" if start.contains('<') => Self::Html,
-            "application/json" | "text/json" if braced => Self::Json,
+            "application/json" | "text/json" | "application/x-ndjson" | "application/jsonl" if braced => Self::Json,
             "text/csv" | "application/csv" | "text/tab-separated-values" => Self::Csv,
             "text/markdown" | "text/x-markdown" => Self::Markdown,
             "text/plain" => Self::Text,
@@ -78,17 +90,36 @@ impl Format {
         }
     }
 
-    /// The content type that names the format to the child process.
-    pub fn content_type(self) -> &'static str {
+    /// The format that [`Format::name`] gave its name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Text, Self::Markdown, Self::Html, Self::Csv, Self::Json, Self::Pdf, Self::Office]
+            .into_iter()
+            .find(|format| format.name() == name)
+    }
+
+    /// What the format is called towards the child process.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Text => "text/plain",
-            Self::Markdown => "text/markdown",
-            Self::Html => "text/html",
-            Self::Csv => "text/csv",
-            Self::Json => "application/json",
-            Self::Pdf => "application/pdf",
+            Self::Text => "text",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Pdf => "pdf",
+            Self::Office => "office",
         }
     }
+}
+
+/// Characters that no text holds.
+fn controls(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| matches!(byte, 0..=8 | 14..=26 | 28..=31)).count()
+}
+
+/// With a password, a DOCX is a stream of this name in the container of the older formats.
+fn is_locked_office(bytes: &[u8]) -> bool {
+    let name: Vec<u8> = "EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    bytes.starts_with(b"\xD0\xCF\x11\xE0") && bytes.windows(name.len()).any(|window| window == name)
 }
 
 fn is_markdown_heading(line: &str) -> bool {
@@ -100,29 +131,9 @@ fn is_markdown_heading(line: &str) -> bool {
 fn looks_like_csv(beginning: &str) -> bool {
     let lines: Vec<&str> = beginning.lines().filter(|line| !line.trim().is_empty()).take(8).collect();
     let Some(header) = lines.first() else { return false };
-    [',', ';', '\t'].into_iter().any(|separator| {
+    [',', ';', '\t', '|'].into_iter().any(|separator| {
         let columns = header.matches(separator).count();
         let short = header.split(separator).all(|name| name.chars().count() <= 40 && !name.contains(". "));
         lines.len() > 1 && columns > 0 && short && lines.iter().all(|line| line.matches(separator).count() == columns)
     })
-}
-
-/// The text in the bytes: UTF-8 with or without a byte order mark, or UTF-16 with one. NUL characters are left out,
-/// since Postgres cannot store them.
-pub fn decode(bytes: Vec<u8>) -> Result<String, ReadError> {
-    let text = match bytes.as_slice() {
-        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        [0xEF, 0xBB, 0xBF, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
-        _ => String::from_utf8(bytes).ok(),
-    };
-    let text = text.ok_or_else(|| {
-        ReadError::Unreadable("The text is not valid UTF-8. Save the file as UTF-8 and upload it again.".into())
-    })?;
-    Ok(if text.contains('\0') { text.replace('\0', "") } else { text })
-}
-
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
-    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-    char::decode_utf16(units).collect::<Result<_, _>>().ok()
 }

@@ -1,19 +1,35 @@
-//! CSV (RFC 4180, with `,`, `;` or a tab) to one block per row.
+//! CSV (RFC 4180, with any usual separator) to one block per row.
+
+/// Separators that are tried; of two that do as well, the first one is taken.
+const SEPARATORS: [char; 6] = [',', ';', '\t', '|', '^', '~'];
+/// Characters and rows that tell the separator.
+const LOOKED_AT: usize = 64 * 1024;
+const ROWS: usize = 50;
 
 /// Each row as `column: value` lines under the names in the first row; a blank line between rows.
+pub fn records(text: &str) -> String {
+    blocks(rows(text, separator(text)))
+}
+
+/// Rows under the names in the first one, so that each says by itself what its values are.
 ///
-/// Empty values are left out. A value without a column name stands alone.
-pub fn records(text: &str) -> Result<String, String> {
-    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let separator =
-        [';', '\t', ','].into_iter().max_by_key(|separator| first.matches(*separator).count()).unwrap_or(',');
-    let mut rows = rows(text, separator).into_iter().filter(|row| row.iter().any(|value| !value.is_empty()));
+/// Empty values are left out. A value without a column name stands alone, and so do names that no row has a value for.
+pub fn blocks(rows: Vec<Vec<String>>) -> String {
+    let mut rows = rows.into_iter().filter(|row| row.iter().any(|value| !value.is_empty()));
     let header = rows.next().unwrap_or_default();
-    let mut blocks: Vec<String> = rows.map(|row| block(&header, &row)).collect();
-    if blocks.is_empty() {
-        blocks.push(header.join(", "));
+    let mut used = vec![false; header.len()];
+    let mut blocks = Vec::new();
+    for row in rows {
+        used.iter_mut().zip(&row).for_each(|(used, value)| *used |= !value.is_empty());
+        blocks.push(block(&header, &row));
     }
-    Ok(blocks.join("\n\n"))
+    let unused =
+        header.iter().zip(used).filter(|(name, used)| !used && !name.is_empty()).map(|(name, _)| name.as_str());
+    let unused = unused.collect::<Vec<_>>().join(", ");
+    if !unused.is_empty() {
+        blocks.push(unused);
+    }
+    blocks.join("\n\n")
 }
 
 fn block(header: &[String], row: &[String]) -> String {
@@ -23,6 +39,25 @@ fn block(header: &[String], row: &[String]) -> String {
         None => value.clone(),
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The separator that cuts the first rows into the same number of columns most often, and into most of them.
+fn separator(text: &str) -> char {
+    let beginning = &text[..text.floor_char_boundary(LOOKED_AT)];
+    let fit = |separator: char| {
+        let mut rows = rows(beginning, separator);
+        // The last one may be cut off.
+        if beginning.len() < text.len() {
+            rows.pop();
+        }
+        rows.retain(|row| row.iter().any(|value| !value.is_empty()));
+        rows.truncate(ROWS);
+        let columns = rows.first().map_or(0, Vec::len);
+        let alike = rows.iter().filter(|row| row.len() == columns).count();
+        if columns > 1 { (alike * 100 / rows.len(), columns) } else { (0, 0) }
+    };
+    let best = SEPARATORS.into_iter().rev().max_by_key(|separator| fit(*separator));
+    best.unwrap_or(SEPARATORS[0])
 }
 
 /// Fields, trimmed, line breaks inside them as spaces. A quote that is never closed ends with the text.

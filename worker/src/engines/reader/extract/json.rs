@@ -5,11 +5,16 @@ use serde_json::Value;
 /// One block per object of an array, with `name: value` lines; nested names are joined by a dot.
 ///
 /// A list of plain values becomes one line. An object that holds arrays of objects gives a block for each of those
-/// after its own fields.
+/// after its own fields. Several values after each other, such as one a line, are read as an array of them.
 pub fn lines(text: &str) -> Result<String, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("The JSON is not valid: {error}."))?;
     let mut blocks = Vec::new();
-    push_block(&value, &mut blocks);
+    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+        let value = value.map_err(|error| match error.to_string() {
+            deep if deep.starts_with("recursion limit") => format!("The JSON is nested too deeply: {deep}."),
+            invalid => format!("The JSON is not valid: {invalid}."),
+        })?;
+        push_block(&value, &mut blocks);
+    }
     Ok(blocks.join("\n\n"))
 }
 
