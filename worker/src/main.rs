@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
-use worker::{WorkerConfig, engines::reader};
+use worker::{WorkerConfig, engines::reader, evaluation};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,6 +20,8 @@ struct Cli {
 enum Command {
     /// Claims and runs jobs until SIGTERM.
     Run(Box<WorkerConfig>),
+    /// Measures retrieval on question sets.
+    EvalRetrieval(evaluation::Args),
     /// Reads one document from stdin and writes its text to stdout; used by `run`, in a process with limits.
     Extract {
         #[arg(long)]
@@ -31,13 +33,18 @@ fn main() -> ExitCode {
     ignore_empty_variables();
     match Cli::parse().command {
         Command::Extract { content_type } => reader::extract_main(&content_type),
-        Command::Run(config) => match run(*config) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("metachat-worker: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::EvalRetrieval(args) => exit(evaluate(args)),
+        Command::Run(config) => exit(run(*config)),
+    }
+}
+
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("metachat-worker: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -59,6 +66,12 @@ async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
     start_logging();
     worker::run(config).await
+}
+
+#[tokio::main]
+async fn evaluate(args: evaluation::Args) -> anyhow::Result<()> {
+    start_logging();
+    evaluation::run(args).await
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: the engines' own steps are not the operator's.

@@ -257,6 +257,8 @@ mod tests {
             page: None,
             similarity,
             score: 0.03,
+            before: None,
+            after: None,
         }
     }
 

@@ -4,21 +4,17 @@ mod filter;
 mod maintenance;
 mod rows;
 mod schema;
+mod search;
 mod tables;
+mod words;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
-use futures::TryStreamExt;
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Embedding, Hit, Index, IndexError, SearchFilter},
-};
-use lancedb::{
-    DistanceType, Table,
-    index::scalar::FullTextSearchQuery,
-    query::{ExecutableQuery, QueryBase, Select},
+    ports::{Chunk, Embedding, Hit, Index, IndexError, Place, SearchFilter},
 };
 use tokio::time::timeout;
 
@@ -30,6 +26,8 @@ const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
 const WRITE_PATIENCE: Duration = Duration::from_secs(120);
 /// Attempts at a write that loses against another process's commit, besides those LanceDB makes itself.
 const WRITE_RETRIES: usize = 6;
+/// Longest maintenance of a tenant's tables: a vector index over a million rows takes minutes.
+const MAINTENANCE_PATIENCE: Duration = Duration::from_secs(1200);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct IndexConfig {
@@ -40,9 +38,9 @@ pub struct IndexConfig {
 
 /// LanceDB through its Rust library, in process.
 ///
-/// Searches are exact: without a vector index a query reads every vector of its tenant, which stays in the
-/// milliseconds up to some ten thousand chunks and loses no recall. Every read looks for commits of other
-/// processes first, so a document is found as soon as its job is done, wherever it ran.
+/// Small tables are searched exactly: a query reads every vector of its tenant and loses no recall. Maintenance gives a
+/// table a vector index when it outgrows that; rows added since are still read one by one, so none is missed. Every read
+/// looks for commits of other processes first, so a document is found as soon as its job is done, wherever it ran.
 pub struct LanceIndex {
     tables: Tables,
 }
@@ -66,15 +64,6 @@ impl LanceIndex {
             tracing::debug!(%error, ?delay, "retrying a write to the index");
         });
         in_time(WRITE_PATIENCE, attempts).await
-    }
-
-    async fn hits(
-        &self,
-        rows: lancedb::Result<lancedb::arrow::SendableRecordBatchStream>,
-        score: rows::Score<'_>,
-    ) -> lancedb::Result<Vec<Hit>> {
-        let batches: Vec<_> = rows?.try_collect().await?;
-        rows::hits(&batches, score)
     }
 }
 
@@ -154,15 +143,10 @@ impl Index for LanceIndex {
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
         in_time(SEARCH_PATIENCE, async {
-            let Some(table) = self.tables.open(tenant).await? else {
-                return Ok(Vec::new());
-            };
-            let mut search = table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_VECTOR));
-            if let Some(filter) = filter::allowed(filter) {
-                search = search.only_if(filter);
+            match self.tables.open(tenant).await? {
+                Some(table) => search::by_vector(&table, query, filter, limit).await,
+                None => Ok(Vec::new()),
             }
-            let search = search.nearest_to(query.as_ref())?.column("vector").distance_type(DistanceType::Cosine);
-            self.hits(search.execute().await, rows::Score::Similarity).await
         })
         .await
     }
@@ -175,20 +159,38 @@ impl Index for LanceIndex {
         filter: &SearchFilter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        if !query.contains(char::is_alphanumeric) {
+        let words = words::searched(query);
+        if words.is_empty() {
             return Ok(Vec::new());
         }
         in_time(SEARCH_PATIENCE, async {
-            let Some(table) = self.tables.open(tenant).await? else {
-                return Ok(Vec::new());
-            };
-            let words = FullTextSearchQuery::new(query.to_owned()).with_column(schema::SEARCHED_TEXT.to_owned())?;
-            let mut search =
-                table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_TEXT)).full_text_search(words);
-            if let Some(filter) = filter::allowed(filter) {
-                search = search.only_if(filter);
+            match self.tables.open(tenant).await? {
+                Some(table) => search::by_words(&table, words, vector, filter, limit).await,
+                None => Ok(Vec::new()),
             }
-            self.hits(search.execute().await, rows::Score::Text { vector }).await
+        })
+        .await
+    }
+
+    async fn texts_at(&self, tenant: TenantId, places: &[Place]) -> Result<HashMap<Place, String>, IndexError> {
+        if places.is_empty() {
+            return Ok(HashMap::new());
+        }
+        in_time(SEARCH_PATIENCE, async {
+            match self.tables.open(tenant).await? {
+                Some(table) => search::texts_at(&table, places).await,
+                None => Ok(HashMap::new()),
+            }
+        })
+        .await
+    }
+
+    async fn maintain(&self, tenant: TenantId) -> Result<(), IndexError> {
+        in_time(MAINTENANCE_PATIENCE, async {
+            for table in self.tables.all(tenant).await? {
+                maintenance::maintain(&table).await?;
+            }
+            Ok(())
         })
         .await
     }
@@ -209,10 +211,4 @@ async fn in_time<T>(patience: Duration, work: impl Future<Output = lancedb::Resu
         Ok(Err(error)) => Err(IndexError(error.to_string())),
         Err(_) => Err(IndexError(format!("no answer within {} s", patience.as_secs()))),
     }
-}
-
-/// The full-text index of a table is on this column.
-async fn has_text_index(table: &Table) -> lancedb::Result<bool> {
-    let indices = table.list_indices().await?;
-    Ok(indices.iter().any(|index| index.columns == [schema::SEARCHED_TEXT]))
 }

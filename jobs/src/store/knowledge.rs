@@ -1,0 +1,73 @@
+//! What the search index should hold, across tenants: for its upkeep and its rebuilding.
+
+use sqlx::PgConnection;
+
+use super::StoreError;
+use crate::domain::ids::{DocumentId, TenantId};
+
+/// Tenants with a document that changed since a schedule last succeeded, or within ten minutes before, after one of them;
+/// all tenants with documents when it never did.
+pub async fn changed_tenants(
+    connection: &mut PgConnection,
+    schedule: &str,
+    after: Option<TenantId>,
+    limit: i64,
+) -> Result<Vec<TenantId>, StoreError> {
+    let tenants = sqlx::query_scalar!(
+        "select distinct tenant_id from documents
+         where updated_at >= coalesce(
+             (select last_success_at from schedules where name = $1) - interval '10 minutes', '-infinity')
+           and ($2::uuid is null or tenant_id > $2)
+         order by tenant_id limit $3",
+        schedule,
+        after.map(TenantId::uuid),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(tenants.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// A version of a document that searches may return.
+#[derive(Debug, Clone)]
+pub struct Searchable {
+    pub tenant: TenantId,
+    pub document: DocumentId,
+    pub version: i32,
+    pub content_type: String,
+    pub tags: Vec<String>,
+    pub language: Option<String>,
+    pub chunks: i32,
+}
+
+/// Searchable versions in the order of tenants and documents, after one of them; of one tenant when it is named.
+pub async fn searchable(
+    connection: &mut PgConnection,
+    tenant: Option<TenantId>,
+    after: Option<(TenantId, DocumentId)>,
+    limit: i64,
+) -> Result<Vec<Searchable>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id, id, ready_version as "version!", content_type, tags, language, chunk_count
+           from documents
+           where ready_version is not null and ($1::uuid is null or tenant_id = $1)
+             and ($2::uuid is null or (tenant_id, id) > ($2, $3))
+           order by tenant_id, id limit $4"#,
+        tenant.map(TenantId::uuid),
+        after.map(|(tenant, _)| tenant.uuid()),
+        after.map(|(_, document)| document.uuid()),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let searchable = rows.into_iter().map(|row| Searchable {
+        tenant: TenantId::from_uuid(row.tenant_id),
+        document: DocumentId::from_uuid(row.id),
+        version: row.version,
+        content_type: row.content_type,
+        tags: row.tags,
+        language: row.language,
+        chunks: row.chunk_count,
+    });
+    Ok(searchable.collect())
+}
