@@ -3,8 +3,16 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jobs::domain::ids::TenantId;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
-use worker::{WorkerConfig, engines::reader, evaluation};
+use worker::{
+    WorkerConfig,
+    engines::{
+        index::{self, IndexConfig},
+        reader,
+    },
+    evaluation,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,6 +28,13 @@ struct Cli {
 enum Command {
     /// Claims and runs jobs until SIGTERM.
     Run(Box<WorkerConfig>),
+    /// Drops all tables of a tenant's search index, such as one that cannot be read; `metachat index rebuild` makes them again.
+    DropIndex {
+        #[arg(long)]
+        tenant: TenantId,
+        #[command(flatten)]
+        index: IndexConfig,
+    },
     /// Measures retrieval on question sets.
     EvalRetrieval(evaluation::Args),
     /// Reads one document from stdin and writes its text to stdout; used by `run`, in a process with limits.
@@ -33,6 +48,7 @@ fn main() -> ExitCode {
     ignore_empty_variables();
     match Cli::parse().command {
         Command::Extract { content_type } => reader::extract_main(&content_type),
+        Command::DropIndex { tenant, index } => exit(drop_index(tenant, &index)),
         Command::EvalRetrieval(args) => exit(evaluate(args)),
         Command::Run(config) => exit(run(*config)),
     }
@@ -72,6 +88,12 @@ async fn run(config: WorkerConfig) -> anyhow::Result<()> {
 async fn evaluate(args: evaluation::Args) -> anyhow::Result<()> {
     start_logging();
     evaluation::run(args).await
+}
+
+#[tokio::main]
+async fn drop_index(tenant: TenantId, config: &IndexConfig) -> anyhow::Result<()> {
+    start_logging();
+    index::drop_tenant(config, tenant).await
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: the engines' own steps are not the operator's.

@@ -1,8 +1,8 @@
 //! Keeps the search index fast: merges small fragments, brings its indices up to date, gives tables that have grown a
 //! vector index, and removes the files of earlier versions.
 //!
-//! - **What:** visits the tenants whose documents changed since the last run, one after the other. The key is always the
-//!   same, so that of all workers one does this at a time.
+//! - **What:** visits the tenants whose documents changed since the last run, one after the other, and reports those whose
+//!   tables cannot be read or hold too little. The key is always the same, so that of all workers one does this at a time.
 //! - **Who enqueues it:** the schedule, every five minutes.
 //! - **Twice:** a table that needs nothing is left alone.
 //! - **Gives up:** the next period's run visits the same tenants. Searches answer more slowly until then, nothing is lost.
@@ -15,8 +15,13 @@ use uuid::Uuid;
 
 use crate::{
     domain::ids::TenantId,
+    ports::{Index, IndexError},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, Periodic, RetryPolicy},
-    store::{Scope, StoreError, SystemTx, knowledge, schedules},
+    store::{
+        Scope, StoreError, SystemTx,
+        knowledge::{self, Changed},
+        schedules,
+    },
 };
 
 /// Tenants read at a time.
@@ -48,25 +53,33 @@ impl Job for MaintainIndex {
     }
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
-        let mut failed = 0_u64;
+        let (mut failed, mut missing) = (0_u64, 0_u64);
         let mut after = None;
         loop {
             let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
             let tenants = knowledge::changed_tenants(tx.connection(), Self::KIND, after, PAGE).await?;
             tx.commit().await?;
             let Some(last) = tenants.last() else { break };
-            after = Some(*last);
-            for tenant in tenants {
-                if let Err(error) = context.engines().index.maintain(tenant).await {
-                    failed += 1;
-                    tracing::warn!(%tenant, %error, "a tenant's index was not maintained");
+            after = Some(last.tenant);
+            for Changed { tenant, chunks } in tenants {
+                match maintain(&*context.engines().index, tenant).await {
+                    Ok(stored) if stored < chunks => {
+                        missing += chunks - stored;
+                        tracing::error!(%tenant, chunks, stored, "chunks are missing from the index: rebuild it");
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        failed += 1;
+                        tracing::error!(%tenant, %error, "a tenant's index cannot be maintained");
+                    }
                 }
             }
         }
-        metrics::gauge!("metachat_index_tables_unmaintained").set(failed as f64);
+        metrics::gauge!("metachat_index_tenants_failing").set(failed as f64);
+        metrics::gauge!("metachat_index_chunks_missing").set(missing as f64);
         let mut done = context.finish::<SystemTx>().await?;
-        // A run that failed anywhere is no success: the next one visits the same tenants again.
-        if failed == 0 {
+        // A run that found something wrong is no success: the next one visits the same tenants again.
+        if failed == 0 && missing == 0 {
             schedules::succeeded(done.tx().connection(), Self::KIND).await?;
         }
         done.commit().await
@@ -76,6 +89,12 @@ impl Job for MaintainIndex {
         tracing::error!(cause, "the index was not maintained, the next period tries again");
         Ok(())
     }
+}
+
+/// Returns how many chunks the tenant has in the index.
+async fn maintain(index: &dyn Index, tenant: TenantId) -> Result<u64, IndexError> {
+    index.maintain(tenant).await?;
+    index.count(tenant, None).await
 }
 
 impl Periodic for MaintainIndex {

@@ -51,7 +51,7 @@ impl LanceIndex {
         Ok(Self { tables: Tables::connect(&config.lancedb_uri, model, dimension).await? })
     }
 
-    async fn write<T, F>(&self, work: impl FnMut() -> F) -> Result<T, IndexError>
+    async fn write<T, F>(&self, tenant: TenantId, mut work: impl FnMut() -> F) -> Result<T, IndexError>
     where
         F: Future<Output = lancedb::Result<T>>,
     {
@@ -60,10 +60,29 @@ impl LanceIndex {
             .with_max_delay(Duration::from_secs(2))
             .with_max_times(WRITE_RETRIES)
             .with_jitter();
+        let work = || self.forgetful(tenant, work());
         let attempts = work.retry(backoff).when(is_worth_a_retry).notify(|error, delay| {
             tracing::debug!(%error, ?delay, "retrying a write to the index");
         });
         in_time(WRITE_PATIENCE, attempts).await
+    }
+
+    async fn read<T>(&self, tenant: TenantId, work: impl Future<Output = lancedb::Result<T>>) -> Result<T, IndexError> {
+        in_time(SEARCH_PATIENCE, self.forgetful(tenant, work)).await
+    }
+
+    /// Closes the tenant's table when something fails, so that the next call does not meet one that was dropped or made
+    /// again since.
+    async fn forgetful<T>(
+        &self,
+        tenant: TenantId,
+        work: impl Future<Output = lancedb::Result<T>>,
+    ) -> lancedb::Result<T> {
+        let done = work.await;
+        if done.is_err() {
+            self.tables.close(tenant).await;
+        }
+        done
     }
 }
 
@@ -81,21 +100,22 @@ impl Index for LanceIndex {
         }
         let batch = rows::batch(self.tables.schema(), self.tables.model(), document, version, &chunks);
         let batch = batch.map_err(|error| IndexError(error.to_string()))?;
-        let table = self.write(|| self.tables.open_or_create(tenant)).await?;
-        self.write(|| async {
+        let add = || async {
+            let table = self.tables.open_or_create(tenant).await?;
             let mut merge = table.merge_insert(&["id"]);
             merge.when_matched_update_all(None).when_not_matched_insert_all();
             let reader = arrow_array::RecordBatchIterator::new([Ok(batch.clone())], batch.schema());
-            merge.execute(Box::new(reader)).await
-        })
-        .await?;
+            merge.execute(Box::new(reader)).await?;
+            Ok(table)
+        };
+        let table = self.write(tenant, add).await?;
         maintenance::tidy(&table, WRITE_PATIENCE).await;
         Ok(())
     }
 
     async fn remove_below(&self, tenant: TenantId, document: DocumentId, version: i32) -> Result<u64, IndexError> {
         let rows = filter::versions_below(document, version);
-        self.write(|| async {
+        self.write(tenant, || async {
             let Some(table) = self.tables.open(tenant).await? else {
                 return Ok(0);
             };
@@ -109,7 +129,7 @@ impl Index for LanceIndex {
 
     async fn count(&self, tenant: TenantId, document: Option<DocumentId>) -> Result<u64, IndexError> {
         let rows = document.map(|document| filter::versions_below(document, i32::MAX));
-        in_time(SEARCH_PATIENCE, async {
+        self.read(tenant, async {
             let mut count = 0;
             for table in self.tables.all(tenant).await? {
                 count += table.count_rows(rows.clone()).await? as u64;
@@ -121,7 +141,7 @@ impl Index for LanceIndex {
 
     async fn erase_document(&self, tenant: TenantId, document: DocumentId) -> Result<(), IndexError> {
         let rows = filter::versions_below(document, i32::MAX);
-        self.write(|| async {
+        self.write(tenant, || async {
             for table in self.tables.all(tenant).await? {
                 table.delete(rows.as_str()).await?;
                 maintenance::rewrite(&table).await?;
@@ -132,7 +152,7 @@ impl Index for LanceIndex {
     }
 
     async fn erase_tenant(&self, tenant: TenantId) -> Result<(), IndexError> {
-        self.write(|| self.tables.drop_all(tenant)).await
+        self.write(tenant, || self.tables.drop_all(tenant)).await
     }
 
     async fn search_vector(
@@ -142,7 +162,7 @@ impl Index for LanceIndex {
         filter: &SearchFilter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        in_time(SEARCH_PATIENCE, async {
+        self.read(tenant, async {
             match self.tables.open(tenant).await? {
                 Some(table) => search::by_vector(&table, query, filter, limit).await,
                 None => Ok(Vec::new()),
@@ -163,7 +183,7 @@ impl Index for LanceIndex {
         if words.is_empty() {
             return Ok(Vec::new());
         }
-        in_time(SEARCH_PATIENCE, async {
+        self.read(tenant, async {
             match self.tables.open(tenant).await? {
                 Some(table) => search::by_words(&table, words, vector, filter, limit).await,
                 None => Ok(Vec::new()),
@@ -176,7 +196,7 @@ impl Index for LanceIndex {
         if places.is_empty() {
             return Ok(HashMap::new());
         }
-        in_time(SEARCH_PATIENCE, async {
+        self.read(tenant, async {
             match self.tables.open(tenant).await? {
                 Some(table) => search::texts_at(&table, places).await,
                 None => Ok(HashMap::new()),
@@ -194,6 +214,12 @@ impl Index for LanceIndex {
         })
         .await
     }
+}
+
+/// Drops all tables of a tenant, without a look into them.
+pub async fn drop_tenant(config: &IndexConfig, tenant: TenantId) -> anyhow::Result<()> {
+    let index = LanceIndex::connect(config, "any", 1).await?;
+    Ok(index.erase_tenant(tenant).await?)
 }
 
 /// Another process's commit or a storage failure; what the request itself does wrong stays wrong.

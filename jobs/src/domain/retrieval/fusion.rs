@@ -27,7 +27,7 @@ pub enum Fusion {
 impl Fusion {
     /// The default, for a query of which the embedding model knows so much, 0 to 1: vectors say most in the languages
     /// that the model was made for, and little in others, whose words it takes to pieces. The numbers were chosen on the
-    /// sets that worker/README.md names, and proven on others.
+    /// sets that worker/README.md names.
     pub fn for_familiarity(familiarity: f32) -> Self {
         const UNKNOWN: f32 = 0.4;
         const KNOWN: f32 = 0.8;

@@ -93,6 +93,11 @@ impl Tables {
         Ok(table)
     }
 
+    /// Lets go of the tenant's table.
+    pub async fn close(&self, tenant: TenantId) {
+        self.open.invalidate(&tenant).await;
+    }
+
     /// The tenant's tables, whatever model made them.
     pub async fn all(&self, tenant: TenantId) -> lancedb::Result<Vec<Table>> {
         let mut tables = Vec::new();
@@ -109,7 +114,7 @@ impl Tables {
 
     /// Removes the tenant's tables with their files.
     pub async fn drop_all(&self, tenant: TenantId) -> lancedb::Result<()> {
-        self.open.invalidate(&tenant).await;
+        self.close(tenant).await;
         for name in self.names(tenant).await? {
             match self.connection.drop_table(name, &[]).await {
                 Ok(()) | Err(Error::TableNotFound { .. }) => {}
