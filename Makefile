@@ -1,5 +1,5 @@
 # Every command does its own set-up; the work is in scripts/. Variables: WORKERS, PROFILE, API_PORT, WORKER_PORT, PG_PORT, REDIS_PORT.
-.PHONY: help demo up down test load chaos contract fuzz lint bench
+.PHONY: help demo up down test load chaos contract fuzz lint bench eval-retrieval
 .NOTPARALLEL:
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo 'make fuzz           every fuzz target for a minute (SECONDS=60)'
 	@echo 'make lint           rustfmt, clippy, shellcheck'
 	@echo 'make bench          what the queue carries and the api accepts, with BullMQ and pgbench beside it'
+
+	@echo 'make eval-retrieval what searches find of public question sets, by configuration (ARGS="--questions 300")'
 
 demo up down lint:
 	@scripts/$@
@@ -35,3 +37,6 @@ fuzz:
 
 bench:
 	@scripts/bench $(ARGS)
+
+eval-retrieval:
+	@scripts/eval-retrieval $(ARGS)

@@ -27,6 +27,8 @@ create table documents (
   constraint documents_reason_when_failed check (status <> 'failed' or reason is not null)
 );
 create index documents_tenant_idx on documents (tenant_id, id desc);
+-- For the upkeep of the search index.
+create index documents_updated_idx on documents (updated_at);
 call isolate_tenant('documents');
 
 -- A search through the API: asked by a request, answered by a retrieve job.
@@ -36,6 +38,8 @@ create table searches (
   query text not null,
   parameters jsonb not null,
   results jsonb,
+  -- Who found what, with scores and times.
+  retrieval jsonb,
   error text,
   created_at timestamptz not null default now(),
   finished_at timestamptz

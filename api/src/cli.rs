@@ -4,6 +4,7 @@
 //! Exits with 0 when all is done, 1 when it could not be, 2 when it was asked for in a wrong way.
 
 mod check;
+mod index;
 mod jobs;
 mod replay;
 mod secrets;
@@ -37,6 +38,9 @@ enum Command {
     /// Which keys the secrets in the database are sealed with, and sealing them anew.
     #[command(subcommand)]
     Secrets(secrets::Command),
+    /// The search index of documents, which can be made again from their originals.
+    #[command(subcommand)]
+    Index(index::Command),
     /// Whether the rows and the schema keep what is promised of them. Changes nothing.
     #[command(subcommand)]
     Check(check::Command),
@@ -77,6 +81,7 @@ pub async fn main() -> ExitCode {
         match command {
             Command::Jobs(command) => jobs::run(command, &connect(url)?).await,
             Command::Secrets(command) => secrets::run(command, &connect(url)?).await,
+            Command::Index(command) => index::run(command, &connect(url)?).await,
             Command::Check(command) => check::run(command, &url).await,
         }
     };

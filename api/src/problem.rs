@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-pub use fields::Fields;
+pub use fields::{Fields, MAX_LANGUAGE_CHARS};
 pub use kind::Kind;
 pub use render::render;
 

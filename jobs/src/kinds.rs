@@ -8,6 +8,7 @@ pub mod erase;
 pub mod escalate;
 pub mod expire_messages;
 pub mod ingest_message;
+pub mod maintain_index;
 pub mod maintain_partitions;
 pub mod process_stripe_event;
 pub mod purge_expired;
@@ -40,14 +41,16 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<process_stripe_event::ProcessStripeEvent>();
     visitor.visit::<replay_dead_jobs::ReplayDeadJobs>();
     visitor.visit::<erase::Erase>();
+    visitor.visit::<maintain_index::MaintainIndex>();
     visitor.visit::<maintain_partitions::MaintainPartitions>();
     visitor.visit::<expire_messages::ExpireMessages>();
     visitor.visit::<purge_expired::PurgeExpired>();
 }
 
 /// The kinds that run once per period. This is the one list.
-pub fn schedules() -> [Schedule; 3] {
+pub fn schedules() -> [Schedule; 4] {
     [
+        Schedule::of::<maintain_index::MaintainIndex>(),
         Schedule::of::<maintain_partitions::MaintainPartitions>(),
         Schedule::of::<expire_messages::ExpireMessages>(),
         Schedule::of::<purge_expired::PurgeExpired>(),

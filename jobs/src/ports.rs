@@ -8,7 +8,7 @@ mod webhooks;
 
 pub use documents::{DocumentReader, Passage, ReadError};
 pub use embedder::{EmbedError, Embedder, Embedding};
-pub use index::{Chunk, Hit, Index, IndexError, SearchFilter};
+pub use index::{Chunk, Hit, Index, IndexError, Place, SearchFilter};
 pub use language_model::{Completion, LanguageModel, ModelError, Prompt, Usage};
 pub use webhooks::{SendError, SignedRequest, WebhookReply, WebhookSender};
 

@@ -24,6 +24,7 @@ pub mod expiry;
 pub mod idempotency;
 pub mod job_counts;
 pub mod jobs;
+pub mod knowledge;
 pub mod last_used;
 pub mod leadership;
 pub mod login_attempts;

@@ -17,6 +17,7 @@ mod export;
 mod fairness;
 mod http;
 mod idempotency;
+mod index_upkeep;
 mod lanes;
 mod ledger;
 mod load;

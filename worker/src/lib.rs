@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod engines;
+pub mod evaluation;
 mod lanes;
 mod probes;
 mod relay;

@@ -3,8 +3,16 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jobs::domain::ids::TenantId;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
-use worker::{WorkerConfig, engines::reader};
+use worker::{
+    WorkerConfig,
+    engines::{
+        index::{self, IndexConfig},
+        reader,
+    },
+    evaluation,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,6 +28,15 @@ struct Cli {
 enum Command {
     /// Claims and runs jobs until SIGTERM.
     Run(Box<WorkerConfig>),
+    /// Drops all tables of a tenant's search index, such as one that cannot be read; `metachat index rebuild` makes them again.
+    DropIndex {
+        #[arg(long)]
+        tenant: TenantId,
+        #[command(flatten)]
+        index: IndexConfig,
+    },
+    /// Measures retrieval on question sets.
+    EvalRetrieval(evaluation::Args),
     /// Reads one document from stdin and writes its passages to stdout; used by `run`, in a process with limits.
     Extract(reader::Extract),
 }
@@ -28,13 +45,19 @@ fn main() -> ExitCode {
     ignore_empty_variables();
     match Cli::parse().command {
         Command::Extract(extract) => reader::extract_main(extract),
-        Command::Run(config) => match run(*config) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("metachat-worker: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::DropIndex { tenant, index } => exit(drop_index(tenant, &index)),
+        Command::EvalRetrieval(args) => exit(evaluate(args)),
+        Command::Run(config) => exit(run(*config)),
+    }
+}
+
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("metachat-worker: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -56,6 +79,18 @@ async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
     start_logging();
     worker::run(config).await
+}
+
+#[tokio::main]
+async fn evaluate(args: evaluation::Args) -> anyhow::Result<()> {
+    start_logging();
+    evaluation::run(args).await
+}
+
+#[tokio::main]
+async fn drop_index(tenant: TenantId, config: &IndexConfig) -> anyhow::Result<()> {
+    start_logging();
+    index::drop_tenant(config, tenant).await
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: the engines' own steps are not the operator's.

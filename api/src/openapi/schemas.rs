@@ -15,6 +15,8 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, SchemaType, Type},
 };
 
+use crate::problem::MAX_LANGUAGE_CHARS;
+
 fn names(names: impl IntoIterator<Item = &'static str>) -> Object {
     ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).enum_values(Some(names)).build()
 }
@@ -88,6 +90,11 @@ pub fn document_tags() -> Schema {
 
 pub fn searched_tags() -> Schema {
     tags(crate::routes::search::MAX_FILTERS)
+}
+
+pub fn searched_languages() -> Schema {
+    let tag = text(1..=MAX_LANGUAGE_CHARS).pattern(Some("^[A-Za-z0-9-]+$"));
+    ArrayBuilder::new().items(tag).max_items(Some(crate::routes::search::MAX_FILTERS)).build().into()
 }
 
 pub fn document_status() -> Object {

@@ -6,6 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::{FieldError, Problem};
 
+/// Longest language tag.
+pub const MAX_LANGUAGE_CHARS: usize = 35;
+
 #[derive(Debug, Default)]
 pub struct Fields(Vec<FieldError>);
 
@@ -35,6 +38,14 @@ impl Fields {
         self.text(field, name, 1..=most);
         if name.trim().is_empty() && !name.is_empty() {
             self.refuse(field, "is blank");
+        }
+    }
+
+    /// Refuses what is not in the form of a language tag (BCP 47).
+    pub fn language(&mut self, field: &str, language: &str) {
+        self.text(field, language, 1..=MAX_LANGUAGE_CHARS);
+        if !language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            self.refuse(field, "is not a language tag such as en or pt-BR");
         }
     }
 

@@ -52,6 +52,13 @@ pub struct Request {
     #[serde(default)]
     #[schema(schema_with = schemas::searched_tags)]
     tags: Vec<String>,
+    /// Only passages of documents in one of these languages, as they were uploaded with; `en` includes `en-GB`.
+    #[serde(default)]
+    #[schema(schema_with = schemas::searched_languages)]
+    languages: Vec<String>,
+    /// Only passages at least this similar to the query, by cosine, −1 to 1.
+    #[schema(minimum = -1, maximum = 1, example = 0.3)]
+    min_similarity: Option<f32>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -75,8 +82,9 @@ pub async fn search(
     Json(request): Json<Request>,
 ) -> Result<Body<Results>, Problem> {
     check(&request)?;
-    let Request { query, limit, document_ids, tags } = request;
-    let parameters = Parameters { limit: limit.unwrap_or(DEFAULT_LIMIT), documents: document_ids, tags };
+    let Request { query, limit, document_ids, tags, languages, min_similarity } = request;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let parameters = Parameters { limit, documents: document_ids, tags, languages, min_similarity };
     let _place = state.waiter().ok_or_else(|| Problem::unavailable("Too many requests wait already."))?;
 
     let id = SearchId::generate();
@@ -91,8 +99,8 @@ pub async fn search(
         let outcome = searches::outcome(&mut tx, id).await?;
         tx.commit().await?;
         match outcome {
-            Some(Outcome::Found(found)) => {
-                let found: Vec<retrieval::Source> = serde_json::from_value(found).map_err(StoreError::from)?;
+            Some(Outcome::Found { results, .. }) => {
+                let found: Vec<retrieval::Source> = serde_json::from_value(results).map_err(StoreError::from)?;
                 return Ok(Body(Results { results: found.into_iter().map(Source::from).collect() }));
             }
             Some(Outcome::Failed(cause)) => return Err(Problem::unavailable("The search failed.").cause(cause)),
@@ -111,13 +119,23 @@ fn check(request: &Request) -> Result<(), Problem> {
     if request.limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
         fields.refuse("limit", format!("must be 1 to {MAX_LIMIT}"));
     }
-    for (field, count) in [("document_ids", request.document_ids.len()), ("tags", request.tags.len())] {
+    for (field, count) in [
+        ("document_ids", request.document_ids.len()),
+        ("tags", request.tags.len()),
+        ("languages", request.languages.len()),
+    ] {
         if count > MAX_FILTERS {
             fields.refuse(field, format!("has more than {MAX_FILTERS} items"));
         }
     }
     for (at, tag) in request.tags.iter().enumerate().take(MAX_FILTERS) {
         fields.text(&format!("tags[{at}]"), tag, 1..=MAX_TAG_CHARS);
+    }
+    for (at, language) in request.languages.iter().enumerate().take(MAX_FILTERS) {
+        fields.language(&format!("languages[{at}]"), language);
+    }
+    if request.min_similarity.is_some_and(|least| !(-1.0..=1.0).contains(&least)) {
+        fields.refuse("min_similarity", "must be -1 to 1");
     }
     fields.finish()
 }

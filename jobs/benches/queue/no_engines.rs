@@ -1,14 +1,14 @@
 //! Engines for jobs that ask for none.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use jobs::{
     domain::ids::{DocumentId, TenantId},
     ports::{
         Chunk, Completion as Reply, DocumentReader, EmbedError, Embedder, Embedding, Engines, Hit, Index, IndexError,
-        LanguageModel, ModelError, Passage, Prompt, ReadError, SearchFilter, SendError, SignedRequest, WebhookReply,
-        WebhookSender,
+        LanguageModel, ModelError, Passage, Place, Prompt, ReadError, SearchFilter, SendError, SignedRequest,
+        WebhookReply, WebhookSender,
     },
 };
 use tokio::sync::mpsc;
@@ -36,6 +36,10 @@ impl Embedder for NoEngine {
     }
 
     fn dimension(&self) -> usize {
+        unreachable!("{NONE}")
+    }
+
+    fn familiarity(&self, _: &str) -> f32 {
         unreachable!("{NONE}")
     }
 
@@ -70,6 +74,10 @@ impl Index for NoEngine {
         unreachable!("{NONE}")
     }
 
+    async fn maintain(&self, _: TenantId) -> Result<(), IndexError> {
+        unreachable!("{NONE}")
+    }
+
     async fn search_vector(
         &self,
         _: TenantId,
@@ -88,6 +96,10 @@ impl Index for NoEngine {
         _: &SearchFilter,
         _: usize,
     ) -> Result<Vec<Hit>, IndexError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn texts_at(&self, _: TenantId, _: &[Place]) -> Result<HashMap<Place, String>, IndexError> {
         unreachable!("{NONE}")
     }
 }

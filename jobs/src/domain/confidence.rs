@@ -152,9 +152,15 @@ fn retrieval_strength(sources: &[Source]) -> f64 {
     ((best - 0.2) / 0.5).clamp(0.0, 1.0)
 }
 
-/// Mean over the answer's sentences of the share of content words that its best source holds.
+/// Mean over the answer's sentences of the share of content words that its best source holds, what stands beside it included.
 fn grounding(answer: &str, sources: &[Source]) -> f64 {
-    let sources: Vec<Vec<String>> = sources.iter().map(|source| extractive::terms(&source.content)).collect();
+    let read = |source: &Source| {
+        [&source.before, &source.after]
+            .into_iter()
+            .flatten()
+            .fold(source.content.clone(), |read, beside| format!("{read}\n{beside}"))
+    };
+    let sources: Vec<Vec<String>> = sources.iter().map(|source| extractive::terms(&read(source))).collect();
     let supported: Vec<f64> = without_citations(answer)
         .split_inclusive(['.', '!', '?', '\n'])
         .map(extractive::terms)
@@ -257,6 +263,8 @@ mod tests {
             page: None,
             similarity,
             score: 0.03,
+            before: None,
+            after: None,
         }
     }
 

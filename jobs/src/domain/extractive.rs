@@ -10,6 +10,7 @@ mod units;
 
 use std::collections::{HashMap, HashSet};
 
+pub use stop_words::contains as is_stop_word;
 pub use terms::terms;
 use units::Unit;
 

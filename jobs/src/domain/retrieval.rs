@@ -1,6 +1,7 @@
 //! What retrieval finds and how two rankings become one.
 
-use std::collections::HashMap;
+mod diversity;
+mod fusion;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +10,13 @@ use super::{
     message::{Role, Turn},
 };
 
+pub use diversity::distinct_first;
+pub use fusion::{Fusion, Ranked, fuse};
+
 /// Sources given to a completion unless the caller asks for another number.
 pub const DEFAULT_LIMIT: usize = 5;
 /// Most results of one search.
 pub const MAX_LIMIT: usize = 50;
-/// Rank offset of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
-const RRF_K: f32 = 60.0;
 
 /// A passage the answer may rest on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,23 +29,15 @@ pub struct Source {
     pub heading: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
+    /// The passages that stand directly before and after it, for a model to read on in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// Cosine similarity to the question, −1 to 1.
     pub similarity: f32,
     /// Fused score; comparable only within one search.
     pub score: f32,
-}
-
-/// Reciprocal rank fusion: `score(c) = Σ 1 / (60 + rank of c in the leg)`, ranks from 1, best first.
-pub fn fuse<'a>(legs: impl IntoIterator<Item = Vec<&'a str>>) -> Vec<(&'a str, f32)> {
-    let mut scores: HashMap<&str, f32> = HashMap::new();
-    for leg in legs {
-        for (position, chunk) in leg.into_iter().enumerate() {
-            *scores.entry(chunk).or_default() += 1.0 / (RRF_K + position as f32 + 1.0);
-        }
-    }
-    let mut fused: Vec<_> = scores.into_iter().collect();
-    fused.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-    fused
 }
 
 /// The text to search for: the question, preceded by the customer's previous one when the question alone
@@ -67,14 +61,6 @@ fn is_elliptical(question: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_chunk_found_by_both_legs_wins() {
-        let fused = fuse([vec!["a", "b"], vec!["c", "b"]]);
-        assert_eq!(fused[0].0, "b");
-        assert_eq!(fused.len(), 3);
-        assert!((fused[1].1 - 1.0 / 61.0).abs() < 1e-6);
-    }
 
     #[test]
     fn a_follow_up_brings_its_predecessor() {

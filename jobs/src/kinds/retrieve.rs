@@ -1,18 +1,22 @@
 //! Finds the passages that may answer a question.
 //!
-//! - **What:** embeds the question, asks both legs of the index in parallel, fuses their rankings, keeps what the
-//!   ledger of documents says may be shown, and saves the best as sources. One retriever for messages and searches.
+//! - **What:** embeds the question, asks both legs of the index in parallel, keeps what the ledger of documents says may
+//!   be shown, fuses their rankings, and saves the best as sources, with the passages beside them and a record of who found
+//!   what. One retriever for messages and searches.
 //! - **Who enqueues it:** the turn of a message; the search route.
 //! - **Twice:** reading only; the second run finds its job finished and saves nothing.
 //! - **Gives up:** the message fails, or the search ends with an error.
 
+mod legs;
+
 use std::{
     collections::{HashMap, HashSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+pub use legs::{Legs, Picked};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{complete::Complete, turn};
@@ -22,13 +26,15 @@ use crate::{
         message::Status,
         retrieval::{self, Source},
     },
-    ports::{Hit, SearchFilter},
+    ports::{Index, Place, SearchFilter},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
-    store::{StoreError, TenantTx, documents, messages, searches},
+    store::{Scope, StoreError, TenantTx, documents, messages, searches},
 };
 
-/// Candidates each leg brings, per wanted result: fusion needs more than it gives.
-const CANDIDATES_PER_RESULT: usize = 6;
+/// Sources that come with the passages beside them: as many as an answer rests on.
+const WITH_NEIGHBOURS: usize = retrieval::DEFAULT_LIMIT;
+/// Longest neighbour; the passage itself is whole.
+const NEIGHBOUR_CHARS: usize = 600;
 
 /// What the tenant is told when the job gives up.
 const NOT_SEARCHED: &str = "The documents could not be searched.";
@@ -129,12 +135,17 @@ impl Retrieve {
         let Some((query, parameters)) = found else {
             return context.cancel().await;
         };
-        let filter = SearchFilter { documents: parameters.documents, tags: parameters.tags };
-        let (sources, _) = self.search(context, &query, &filter, parameters.limit).await?;
+        let filter = SearchFilter {
+            documents: parameters.documents,
+            tags: parameters.tags,
+            languages: parameters.languages,
+            min_similarity: parameters.min_similarity,
+        };
+        let (sources, record) = self.search(context, &query, &filter, parameters.limit).await?;
 
         let mut done = context.finish::<TenantTx>().await?;
         let results = serde_json::to_value(sources).map_err(StoreError::from)?;
-        searches::finish(done.tx(), search, &searches::Outcome::Found(results)).await?;
+        searches::finish(done.tx(), search, &searches::Outcome::Found { results, record }).await?;
         done.tell(Topic::Progress, search.uuid());
         done.commit().await
     }
@@ -147,86 +158,74 @@ impl Retrieve {
         filter: &SearchFilter,
         limit: usize,
     ) -> Result<(Vec<Source>, Value), Failure> {
-        let engines = context.engines();
-        let started = Instant::now();
-        let vector = engines.embedder.embed_query(query).await?;
-        let embedded = started.elapsed();
-        let candidates = limit * CANDIDATES_PER_RESULT;
-        let (by_vector, by_text) = tokio::try_join!(
-            engines.index.search_vector(self.tenant, &vector, filter, candidates),
-            engines.index.search_text(self.tenant, query, &vector, filter, candidates),
-        )?;
-        let searched = started.elapsed() - embedded;
-        metrics::histogram!("metachat_embed_query_seconds").record(embedded.as_secs_f64());
-        metrics::histogram!("metachat_search_seconds").record(searched.as_secs_f64());
+        let (embedder, index) = (&*context.engines().embedder, &*context.engines().index);
+        let mut legs = Legs::search(embedder, index, self.tenant, query, filter, limit).await?;
+        metrics::histogram!("metachat_embed_query_seconds").record(legs.embedded.as_secs_f64());
+        metrics::histogram!("metachat_search_seconds").record(legs.searched.as_secs_f64());
 
-        let (by_vector, by_text) = self.only_searchable(context, by_vector, by_text).await?;
-        let sources = fuse(&by_vector, &by_text, limit);
-        let record = json!({
-            "query": query,
-            "model": engines.embedder.model(),
-            "embed_ms": embedded.as_secs_f64() * 1000.0,
-            "search_ms": searched.as_secs_f64() * 1000.0,
-            "vector": leg(&by_vector),
-            "text": leg(&by_text),
+        // Only of the version that searches may return, so that a switch or a removal shows at once.
+        let searchable = self.searchable(context, &legs).await?;
+        legs.retain(|hit| searchable.get(&hit.document).is_some_and(|(_, version)| *version == hit.version));
+        let picked = legs.pick(legs.fusion(), limit);
+        let around = self.neighbours(index, &picked).await?;
+        let sources = picked.iter().filter_map(|picked| {
+            let (name, _) = searchable.get(&picked.hit.document)?;
+            let [before, after] = beside(picked.hit.place()).map(|place| around.get(&place?).cloned());
+            Some(source(picked, name.clone(), before, after))
         });
-        Ok((sources, record))
+        Ok((sources.collect(), legs.record(query, embedder.model(), &picked)))
     }
 
-    /// Keeps hits of the version that searches may return, so that a switch or a removal shows at once.
-    async fn only_searchable(
+    /// Name and searchable version of the documents that were found.
+    async fn searchable(
         &self,
         context: &JobContext,
-        by_vector: Vec<Hit>,
-        by_text: Vec<Hit>,
-    ) -> Result<(Vec<Named>, Vec<Named>), Failure> {
-        let ids: HashSet<DocumentId> = by_vector.iter().chain(&by_text).map(|hit| hit.document).collect();
+        legs: &Legs,
+    ) -> Result<HashMap<DocumentId, (String, i32)>, StoreError> {
+        let ids: HashSet<DocumentId> = legs.by_vector.iter().chain(&legs.by_text).map(|hit| hit.document).collect();
         let ids: Vec<DocumentId> = ids.into_iter().collect();
         let mut tx = context.tenant_tx().await?;
         let searchable = documents::searchable(&mut tx, &ids).await?;
-        let keep = |hits: Vec<Hit>| {
-            hits.into_iter()
-                .filter_map(|hit| {
-                    let (name, version) = searchable.get(&hit.document)?;
-                    (*version == hit.version).then(|| Named { name: name.clone(), hit })
-                })
-                .collect()
-        };
-        Ok((keep(by_vector), keep(by_text)))
+        tx.commit().await?;
+        Ok(searchable)
+    }
+
+    /// The passages beside the best ones, which a model reads on in.
+    async fn neighbours(&self, index: &dyn Index, picked: &[Picked<'_>]) -> Result<HashMap<Place, String>, Failure> {
+        let best = picked.iter().take(WITH_NEIGHBOURS);
+        let places: Vec<Place> = best.flat_map(|picked| beside(picked.hit.place())).flatten().collect();
+        let mut around = index.texts_at(self.tenant, &places).await?;
+        around.values_mut().for_each(shorten);
+        Ok(around)
     }
 }
 
-/// A hit with its document's name.
-struct Named {
-    name: String,
-    hit: Hit,
+/// The places before and after one.
+fn beside(place: Place) -> [Option<Place>; 2] {
+    [place.position.checked_sub(1), place.position.checked_add(1)]
+        .map(|position| position.map(|position| Place { position, ..place }))
 }
 
-fn fuse(by_vector: &[Named], by_text: &[Named], limit: usize) -> Vec<Source> {
-    let hits: HashMap<&str, &Named> =
-        by_vector.iter().chain(by_text).map(|named| (named.hit.chunk_id.as_str(), named)).collect();
-    let legs = [by_vector, by_text].map(|leg| leg.iter().map(|named| named.hit.chunk_id.as_str()).collect());
-    retrieval::fuse(legs)
-        .into_iter()
-        .take(limit)
-        .filter_map(|(chunk, score)| hits.get(chunk).map(|named| source(named, score)))
-        .collect()
+/// Cuts a neighbour that is longer than [`NEIGHBOUR_CHARS`].
+fn shorten(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(NEIGHBOUR_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
 }
 
-fn source(Named { name, hit }: &Named, score: f32) -> Source {
+fn source(picked: &Picked, document_name: String, before: Option<String>, after: Option<String>) -> Source {
+    let hit = picked.hit;
     Source {
         document_id: hit.document,
-        document_name: name.clone(),
+        document_name,
         chunk_id: hit.chunk_id.clone(),
         content: hit.text.clone(),
         heading: hit.heading.clone(),
         page: hit.page,
+        before,
+        after,
         similarity: hit.similarity,
-        score,
+        score: picked.score,
     }
-}
-
-/// A leg's ten best, for the message's record.
-fn leg(hits: &[Named]) -> Value {
-    hits.iter().take(10).map(|Named { hit, .. }| json!({ "chunk": hit.chunk_id, "score": hit.score })).collect()
 }

@@ -21,6 +21,10 @@ pub trait Embedder: Send + Sync {
     /// Numbers in a vector.
     fn dimension(&self) -> usize;
 
+    /// The share of a text's letters in words that the model's vocabulary holds whole, 0 to 1: near 1 in the languages the
+    /// model was made for, where its vectors say most.
+    fn familiarity(&self, text: &str) -> f32;
+
     /// One vector for a question. Served ahead of documents.
     async fn embed_query(&self, text: &str) -> Result<Embedding, EmbedError>;
 

@@ -1,5 +1,7 @@
 //! The tenant's searchable chunks.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 use super::Embedding;
@@ -8,7 +10,7 @@ use crate::domain::ids::{DocumentId, TenantId};
 /// A passage with its vector, as stored in the index.
 #[derive(Debug, Clone)]
 pub struct Chunk {
-    /// `{document}:{version}:{position}`: stable, so that a second run writes the same rows.
+    /// [`Place::chunk_id`]: stable, so that a second run writes the same rows.
     pub id: String,
     pub position: u32,
     pub text: String,
@@ -35,12 +37,37 @@ pub struct Hit {
     pub score: f32,
 }
 
+impl Hit {
+    pub fn place(&self) -> Place {
+        Place { document: self.document, version: self.version, position: self.position }
+    }
+}
+
 /// Restricts a search before its limit is applied. Empty lists restrict nothing.
 #[derive(Debug, Clone, Default)]
 pub struct SearchFilter {
     pub documents: Vec<DocumentId>,
     /// A chunk passes with any one of them.
     pub tags: Vec<String>,
+    /// Languages of documents, as they were given; a document without one does not pass.
+    pub languages: Vec<String>,
+    /// Least cosine similarity to the query, on both legs.
+    pub min_similarity: Option<f32>,
+}
+
+/// A chunk's place in a document, by which its neighbours are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub document: DocumentId,
+    pub version: i32,
+    pub position: u32,
+}
+
+impl Place {
+    /// `{document}:{version}:{position}`.
+    pub fn chunk_id(self) -> String {
+        format!("{}:{}:{}", self.document, self.version, self.position)
+    }
 }
 
 /// The index failed; another attempt may succeed.
@@ -72,6 +99,9 @@ pub trait Index: Send + Sync {
     /// Removes all that the index holds of a tenant, whatever model made it.
     async fn erase_tenant(&self, tenant: TenantId) -> Result<(), IndexError>;
 
+    /// Keeps searches of a tenant fast after many small changes. Does nothing where nothing is to do.
+    async fn maintain(&self, tenant: TenantId) -> Result<(), IndexError>;
+
     /// The nearest chunks by cosine similarity, best first.
     async fn search_vector(
         &self,
@@ -91,4 +121,7 @@ pub trait Index: Send + Sync {
         filter: &SearchFilter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError>;
+
+    /// The texts at these places; places that hold none are left out.
+    async fn texts_at(&self, tenant: TenantId, places: &[Place]) -> Result<HashMap<Place, String>, IndexError>;
 }

@@ -92,11 +92,19 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
         ("process_stripe_event", None),
         ("replay_dead_jobs", None),
         ("erase", None),
+        ("maintain_index", None),
         ("maintain_partitions", None),
         ("expire_messages", None),
         ("purge_expired", None),
     ] {
-        let of_platform = ["process_stripe_event", "erase", "maintain_partitions", "expire_messages", "purge_expired"];
+        let of_platform = [
+            "process_stripe_event",
+            "erase",
+            "maintain_index",
+            "maintain_partitions",
+            "expire_messages",
+            "purge_expired",
+        ];
         let tenant = tenant.filter(|_| !of_platform.contains(&kind));
         let key = format!("unreadable-{kind}");
         Row { id: JobId::generate(), tenant, kind, key, subject, payload: json!("nonsense") }.write(&owner).await;

@@ -1,6 +1,6 @@
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Embedding, Hit, Index, SearchFilter},
+    ports::{Chunk, Embedding, Hit, Index, Place, SearchFilter},
 };
 use tempfile::TempDir;
 use worker::engines::index::{IndexConfig, LanceIndex};
@@ -96,6 +96,7 @@ async fn filters_apply_before_the_limit() {
     let of = |documents: &[DocumentId], tags: &[&str]| SearchFilter {
         documents: documents.to_vec(),
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        ..SearchFilter::default()
     };
     for (filter, limit, expected) in [
         (of(&[far], &[]), 1, vec![far]),
@@ -111,6 +112,74 @@ async fn filters_apply_before_the_limit() {
             assert_eq!(hits.iter().map(|hit| hit.document).collect::<Vec<_>>(), expected, "{filter:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn language_and_least_similarity_apply_before_the_limit() {
+    let directory = TempDir::new().unwrap();
+    let index = connect(&directory).await;
+    let (tenant, document) = (TenantId::generate(), DocumentId::generate());
+    let languages = [None, Some("de"), Some("en-GB"), Some("EN"), Some("eng")];
+    let chunks = languages.into_iter().zip(0..).map(|(language, position)| Chunk {
+        language: language.map(str::to_owned),
+        ..chunk(document, 1, position, "tent", &[])
+    });
+    index.add(tenant, document, 1, chunks.collect()).await.unwrap();
+    let places = async |filter: SearchFilter, limit| {
+        let by_vector = index.search_vector(tenant, &vector(0.0), &filter, limit).await.unwrap();
+        let mut by_text = index.search_text(tenant, "tent", &vector(0.0), &filter, limit).await.unwrap();
+        by_text.sort_by_key(|hit| hit.position);
+        [by_vector, by_text].map(|hits| hits.iter().map(|hit| hit.position).collect::<Vec<_>>())
+    };
+    let languages = |languages: &[&str]| SearchFilter {
+        languages: languages.iter().map(|language| (*language).to_owned()).collect(),
+        ..SearchFilter::default()
+    };
+    assert_eq!(places(languages(&["en"]), 2).await, [[2, 3], [2, 3]]);
+    assert_eq!(places(languages(&["EN-gb", "de"]), 5).await, [[1, 2], [1, 2]]);
+    assert_eq!(places(languages(&["fr"]), 5).await, [[0; 0]; 2]);
+    // Ten degrees apart: the third is at 20, its cosine 0.94.
+    let similar = |least| SearchFilter { min_similarity: Some(least), ..SearchFilter::default() };
+    assert_eq!(places(similar(0.93), 5).await, [[0, 1, 2], [0, 1, 2]]);
+    assert_eq!(places(similar(-1.0), 5).await, [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]);
+
+    // Many rows match the words better than the only one that is similar enough.
+    let far: Vec<Chunk> = (0..60)
+        .map(|position| Chunk { vector: vector(90.0), ..chunk(document, 2, position, "boots boots", &[]) })
+        .chain([Chunk {
+            vector: vector(0.0),
+            ..chunk(document, 2, 60, "boots and a long text about other things", &[])
+        }])
+        .collect();
+    index.add(tenant, document, 2, far).await.unwrap();
+    let hits = index.search_text(tenant, "boots", &vector(0.0), &similar(0.9), 3).await.unwrap();
+    assert_eq!(hits.iter().map(|hit| hit.position).collect::<Vec<_>>(), [60]);
+}
+
+#[tokio::test]
+async fn no_filter_reaches_into_another_tenant() {
+    let directory = TempDir::new().unwrap();
+    let index = connect(&directory).await;
+    let (one, other) = (TenantId::generate(), TenantId::generate());
+    let (theirs, own) = (DocumentId::generate(), DocumentId::generate());
+    index.add(one, theirs, 1, vec![chunk(theirs, 1, 0, "secret recipe", &["t"])]).await.unwrap();
+    index.add(other, own, 1, vec![chunk(own, 1, 0, "own recipe", &["t"])]).await.unwrap();
+    let filters = [
+        SearchFilter { documents: vec![theirs], ..SearchFilter::default() },
+        SearchFilter { documents: vec![theirs, own], tags: vec!["t".into()], ..SearchFilter::default() },
+        SearchFilter { tags: vec!["t') OR document = '".into(), "t".into()], ..SearchFilter::default() },
+        SearchFilter { min_similarity: Some(-1.0), ..SearchFilter::default() },
+    ];
+    for filter in filters {
+        let by_vector = index.search_vector(other, &vector(0.0), &filter, 50).await.unwrap();
+        let by_text = index.search_text(other, "secret recipe", &vector(0.0), &filter, 50).await.unwrap();
+        for hit in by_vector.iter().chain(&by_text) {
+            assert_eq!(hit.document, own, "{filter:?}");
+        }
+    }
+    let place = Place { document: theirs, version: 1, position: 0 };
+    assert!(index.texts_at(other, &[place]).await.unwrap().is_empty());
+    assert_eq!(index.texts_at(one, &[place]).await.unwrap()[&place], "secret recipe");
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ fn prompt(provider: Provider) -> Prompt {
             page: Some(2),
             similarity: 0.7,
             score: 0.03,
+            before: None,
+            after: None,
         }],
         settings: ModelSettings { provider, temperature: Some(0.5), ..ModelSettings::default() },
         key: None,

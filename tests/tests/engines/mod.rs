@@ -5,7 +5,9 @@
 mod embedder;
 mod index;
 mod language_model;
+mod languages;
 mod reader;
+mod retrieval;
 mod webhook_sender;
 
 use std::path::PathBuf;

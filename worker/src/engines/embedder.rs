@@ -1,6 +1,7 @@
 //! Text to vectors with a local ONNX model.
 
 mod model;
+mod vocabulary;
 mod waiting_line;
 
 use std::{
@@ -19,7 +20,8 @@ use tokio::{sync::oneshot, time::timeout};
 
 use self::{
     model::Model,
-    waiting_line::{Class, WaitingLine},
+    vocabulary::Vocabulary,
+    waiting_line::{Class, Serves, WaitingLine},
 };
 
 /// Vectors of repeated queries kept, about 1.6 KiB each at 384 dimensions.
@@ -37,7 +39,8 @@ pub struct EmbedderConfig {
     /// tokenizer_config.json. Its name becomes the model's name on every stored row.
     #[arg(long, env = "EMBEDDING_MODEL_DIR")]
     pub embedding_model_dir: PathBuf,
-    /// Texts embedded at the same time; each takes a thread and a copy of the model in memory.
+    /// Texts embedded at the same time; each takes a thread and a copy of the model in memory. One more of both serves
+    /// queries only.
     #[arg(long, env = "EMBEDDING_SESSIONS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub embedding_sessions: u8,
     /// Threads ONNX Runtime uses for one text. On a busy machine two were slower than one.
@@ -48,11 +51,12 @@ pub struct EmbedderConfig {
 /// Embeds on threads of its own, queries ahead of documents, one text per model call.
 ///
 /// One text per call because int8 dynamic quantisation takes the range of activations over the whole batch: a
-/// vector would depend on its neighbours. It also bounds a query's wait to one text of a document. Texts beyond
-/// 256 tokens are cut by the tokenizer.
+/// vector would depend on its neighbours. A session of their own keeps queries from waiting for the text of a document
+/// that is being embedded. Texts beyond 256 tokens are cut by the tokenizer.
 pub struct OnnxEmbedder {
     name: String,
     dimension: usize,
+    vocabulary: Vocabulary,
     line: Arc<WaitingLine>,
     threads: Vec<JoinHandle<()>>,
     queries: Cache<String, Embedding>,
@@ -65,22 +69,29 @@ impl OnnxEmbedder {
         let directory =
             directory.with_context(|| format!("EMBEDDING_MODEL_DIR {}", config.embedding_model_dir.display()))?;
         let name = directory.file_name().context("EMBEDDING_MODEL_DIR has no name")?.to_string_lossy().into_owned();
-        let mut embedder =
-            Self { name, dimension: 0, line: Arc::default(), threads: Vec::new(), queries: Cache::new(CACHED_QUERIES) };
-        for session in 0..config.embedding_sessions {
+        let mut embedder = Self {
+            name,
+            dimension: 0,
+            vocabulary: Vocabulary::load(&directory)?,
+            line: Arc::default(),
+            threads: Vec::new(),
+            queries: Cache::new(CACHED_QUERIES),
+        };
+        let documents = (0..config.embedding_sessions).map(|session| (format!("embed-{session}"), Serves::All));
+        let queries = ("embed-queries".to_owned(), Serves::Queries);
+        for (name, serves) in documents.chain([queries]) {
             let (ready, loaded) = oneshot::channel();
             let (line, directory) = (Arc::clone(&embedder.line), directory.clone());
             let intra_threads = usize::from(config.embedding_intra_threads);
-            let thread = thread::Builder::new().name(format!("embed-{session}")).spawn(move || {
-                match Model::load(&directory, intra_threads) {
+            let thread =
+                thread::Builder::new().name(name).spawn(move || match Model::load(&directory, intra_threads) {
                     Ok(mut model) => {
                         if ready.send(Ok(model.dimension())).is_ok() {
-                            line.serve(|text| model.embed(text));
+                            line.serve(serves, |text| model.embed(text));
                         }
                     }
                     Err(error) => drop(ready.send(Err(error))),
-                }
-            })?;
+                })?;
             embedder.threads.push(thread);
             let loaded = timeout(LOADING, loaded).await.context("the embedding model did not load in time")?;
             embedder.dimension = loaded.context("the embedding thread stopped while it loaded the model")??;
@@ -103,6 +114,10 @@ impl Embedder for OnnxEmbedder {
 
     fn dimension(&self) -> usize {
         self.dimension
+    }
+
+    fn familiarity(&self, text: &str) -> f32 {
+        self.vocabulary.familiarity(text)
     }
 
     async fn embed_query(&self, text: &str) -> Result<Embedding, EmbedError> {

@@ -4,21 +4,17 @@ mod filter;
 mod maintenance;
 mod rows;
 mod schema;
+mod search;
 mod tables;
+mod words;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
-use futures::TryStreamExt;
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Embedding, Hit, Index, IndexError, SearchFilter},
-};
-use lancedb::{
-    DistanceType, Table,
-    index::scalar::FullTextSearchQuery,
-    query::{ExecutableQuery, QueryBase, Select},
+    ports::{Chunk, Embedding, Hit, Index, IndexError, Place, SearchFilter},
 };
 use tokio::time::timeout;
 
@@ -30,6 +26,8 @@ const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
 const WRITE_PATIENCE: Duration = Duration::from_secs(120);
 /// Attempts at a write that loses against another process's commit, besides those LanceDB makes itself.
 const WRITE_RETRIES: usize = 6;
+/// Longest maintenance of a tenant's tables: a vector index over a million rows takes minutes.
+const MAINTENANCE_PATIENCE: Duration = Duration::from_secs(1200);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct IndexConfig {
@@ -40,9 +38,9 @@ pub struct IndexConfig {
 
 /// LanceDB through its Rust library, in process.
 ///
-/// Searches are exact: without a vector index a query reads every vector of its tenant, which stays in the
-/// milliseconds up to some ten thousand chunks and loses no recall. Every read looks for commits of other
-/// processes first, so a document is found as soon as its job is done, wherever it ran.
+/// Small tables are searched exactly: a query reads every vector of its tenant and loses no recall. Maintenance gives a
+/// table a vector index when it outgrows that; rows added since are still read one by one, so none is missed. Every read
+/// looks for commits of other processes first, so a document is found as soon as its job is done, wherever it ran.
 pub struct LanceIndex {
     tables: Tables,
 }
@@ -53,7 +51,7 @@ impl LanceIndex {
         Ok(Self { tables: Tables::connect(&config.lancedb_uri, model, dimension).await? })
     }
 
-    async fn write<T, F>(&self, work: impl FnMut() -> F) -> Result<T, IndexError>
+    async fn write<T, F>(&self, tenant: TenantId, mut work: impl FnMut() -> F) -> Result<T, IndexError>
     where
         F: Future<Output = lancedb::Result<T>>,
     {
@@ -62,19 +60,29 @@ impl LanceIndex {
             .with_max_delay(Duration::from_secs(2))
             .with_max_times(WRITE_RETRIES)
             .with_jitter();
+        let work = || self.forgetful(tenant, work());
         let attempts = work.retry(backoff).when(is_worth_a_retry).notify(|error, delay| {
             tracing::debug!(%error, ?delay, "retrying a write to the index");
         });
         in_time(WRITE_PATIENCE, attempts).await
     }
 
-    async fn hits(
+    async fn read<T>(&self, tenant: TenantId, work: impl Future<Output = lancedb::Result<T>>) -> Result<T, IndexError> {
+        in_time(SEARCH_PATIENCE, self.forgetful(tenant, work)).await
+    }
+
+    /// Closes the tenant's table when something fails, so that the next call does not meet one that was dropped or made
+    /// again since.
+    async fn forgetful<T>(
         &self,
-        rows: lancedb::Result<lancedb::arrow::SendableRecordBatchStream>,
-        score: rows::Score<'_>,
-    ) -> lancedb::Result<Vec<Hit>> {
-        let batches: Vec<_> = rows?.try_collect().await?;
-        rows::hits(&batches, score)
+        tenant: TenantId,
+        work: impl Future<Output = lancedb::Result<T>>,
+    ) -> lancedb::Result<T> {
+        let done = work.await;
+        if done.is_err() {
+            self.tables.close(tenant).await;
+        }
+        done
     }
 }
 
@@ -92,21 +100,22 @@ impl Index for LanceIndex {
         }
         let batch = rows::batch(self.tables.schema(), self.tables.model(), document, version, &chunks);
         let batch = batch.map_err(|error| IndexError(error.to_string()))?;
-        let table = self.write(|| self.tables.open_or_create(tenant)).await?;
-        self.write(|| async {
+        let add = || async {
+            let table = self.tables.open_or_create(tenant).await?;
             let mut merge = table.merge_insert(&["id"]);
             merge.when_matched_update_all(None).when_not_matched_insert_all();
             let reader = arrow_array::RecordBatchIterator::new([Ok(batch.clone())], batch.schema());
-            merge.execute(Box::new(reader)).await
-        })
-        .await?;
+            merge.execute(Box::new(reader)).await?;
+            Ok(table)
+        };
+        let table = self.write(tenant, add).await?;
         maintenance::tidy(&table, WRITE_PATIENCE).await;
         Ok(())
     }
 
     async fn remove_below(&self, tenant: TenantId, document: DocumentId, version: i32) -> Result<u64, IndexError> {
         let rows = filter::versions_below(document, version);
-        self.write(|| async {
+        self.write(tenant, || async {
             let Some(table) = self.tables.open(tenant).await? else {
                 return Ok(0);
             };
@@ -120,7 +129,7 @@ impl Index for LanceIndex {
 
     async fn count(&self, tenant: TenantId, document: Option<DocumentId>) -> Result<u64, IndexError> {
         let rows = document.map(|document| filter::versions_below(document, i32::MAX));
-        in_time(SEARCH_PATIENCE, async {
+        self.read(tenant, async {
             let mut count = 0;
             for table in self.tables.all(tenant).await? {
                 count += table.count_rows(rows.clone()).await? as u64;
@@ -132,7 +141,7 @@ impl Index for LanceIndex {
 
     async fn erase_document(&self, tenant: TenantId, document: DocumentId) -> Result<(), IndexError> {
         let rows = filter::versions_below(document, i32::MAX);
-        self.write(|| async {
+        self.write(tenant, || async {
             for table in self.tables.all(tenant).await? {
                 table.delete(rows.as_str()).await?;
                 maintenance::rewrite(&table).await?;
@@ -143,7 +152,7 @@ impl Index for LanceIndex {
     }
 
     async fn erase_tenant(&self, tenant: TenantId) -> Result<(), IndexError> {
-        self.write(|| self.tables.drop_all(tenant)).await
+        self.write(tenant, || self.tables.drop_all(tenant)).await
     }
 
     async fn search_vector(
@@ -153,16 +162,11 @@ impl Index for LanceIndex {
         filter: &SearchFilter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        in_time(SEARCH_PATIENCE, async {
-            let Some(table) = self.tables.open(tenant).await? else {
-                return Ok(Vec::new());
-            };
-            let mut search = table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_VECTOR));
-            if let Some(filter) = filter::allowed(filter) {
-                search = search.only_if(filter);
+        self.read(tenant, async {
+            match self.tables.open(tenant).await? {
+                Some(table) => search::by_vector(&table, query, filter, limit).await,
+                None => Ok(Vec::new()),
             }
-            let search = search.nearest_to(query.as_ref())?.column("vector").distance_type(DistanceType::Cosine);
-            self.hits(search.execute().await, rows::Score::Similarity).await
         })
         .await
     }
@@ -175,23 +179,47 @@ impl Index for LanceIndex {
         filter: &SearchFilter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        if !query.contains(char::is_alphanumeric) {
+        let words = words::searched(query);
+        if words.is_empty() {
             return Ok(Vec::new());
         }
-        in_time(SEARCH_PATIENCE, async {
-            let Some(table) = self.tables.open(tenant).await? else {
-                return Ok(Vec::new());
-            };
-            let words = FullTextSearchQuery::new(query.to_owned()).with_column(schema::SEARCHED_TEXT.to_owned())?;
-            let mut search =
-                table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_TEXT)).full_text_search(words);
-            if let Some(filter) = filter::allowed(filter) {
-                search = search.only_if(filter);
+        self.read(tenant, async {
+            match self.tables.open(tenant).await? {
+                Some(table) => search::by_words(&table, words, vector, filter, limit).await,
+                None => Ok(Vec::new()),
             }
-            self.hits(search.execute().await, rows::Score::Text { vector }).await
         })
         .await
     }
+
+    async fn texts_at(&self, tenant: TenantId, places: &[Place]) -> Result<HashMap<Place, String>, IndexError> {
+        if places.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.read(tenant, async {
+            match self.tables.open(tenant).await? {
+                Some(table) => search::texts_at(&table, places).await,
+                None => Ok(HashMap::new()),
+            }
+        })
+        .await
+    }
+
+    async fn maintain(&self, tenant: TenantId) -> Result<(), IndexError> {
+        in_time(MAINTENANCE_PATIENCE, async {
+            for table in self.tables.all(tenant).await? {
+                maintenance::maintain(&table).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Drops all tables of a tenant, without a look into them.
+pub async fn drop_tenant(config: &IndexConfig, tenant: TenantId) -> anyhow::Result<()> {
+    let index = LanceIndex::connect(config, "any", 1).await?;
+    Ok(index.erase_tenant(tenant).await?)
 }
 
 /// Another process's commit or a storage failure; what the request itself does wrong stays wrong.
@@ -209,10 +237,4 @@ async fn in_time<T>(patience: Duration, work: impl Future<Output = lancedb::Resu
         Ok(Err(error)) => Err(IndexError(error.to_string())),
         Err(_) => Err(IndexError(format!("no answer within {} s", patience.as_secs()))),
     }
-}
-
-/// The full-text index of a table is on this column.
-async fn has_text_index(table: &Table) -> lancedb::Result<bool> {
-    let indices = table.list_indices().await?;
-    Ok(indices.iter().any(|index| index.columns == [schema::SEARCHED_TEXT]))
 }

@@ -18,8 +18,7 @@ use crate::{
     problem::{Fields, Kind, Problem},
 };
 
-/// Longest language tag (BCP 47) and content type, in characters.
-const MAX_LANGUAGE: usize = 35;
+/// Longest content type, in characters.
 const MAX_CONTENT_TYPE: usize = 255;
 /// Claimed for a file that claims nothing; the bytes decide.
 const UNKNOWN: &str = "application/octet-stream";
@@ -162,10 +161,7 @@ fn check(upload: &Upload) -> Result<(), Problem> {
         fields.text(&format!("tags[{at}]"), tag, 1..=MAX_TAG_CHARS);
     }
     if let Some(language) = &upload.language {
-        fields.text("language", language, 1..=MAX_LANGUAGE);
-        if !language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            fields.refuse("language", "is not a language tag such as en or pt-BR");
-        }
+        fields.language("language", language);
     }
     fields.finish()
 }

@@ -1,4 +1,4 @@
-//! Words that say nothing about a text's subject, in English, German, French and Spanish.
+//! Words that say nothing about a text's subject, in English, German, French, Spanish and Croatian.
 //!
 //! Without accents, as [`super::terms`] folds them. Words that carry a meaning of their own in one of the other
 //! languages are left out (French `car`, `plus` and `ton`, German `hat`).
@@ -31,8 +31,13 @@ const SPANISH: &str = "al algo algun alguna como con cual cuales cuando cuanto c
     nos nosotros o otra otro para pero por porque puede puedo pueden que quien se ser si sin sobre son su sus tambien te tengo tiene \
     tienen todo tu tus un una uno unos usted ustedes y ya yo";
 
-static ALL: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| [ENGLISH, GERMAN, FRENCH, SPANISH].iter().flat_map(|list| list.split_whitespace()).collect());
+const CROATIAN: &str = "ali ako bez bi bih bila bili bilo biti da gdje ga ih ili ima imam iz jer jesam jesu kada kako kao koja koje koji \
+    koliko kod li me mi moj moja moje mogu moze na nam nas ne nego neka nema nije nisu o od oko ona oni ovo po pri sa samo se si sto sta \
+    su sve svi te u uz vam vas vec vi za zasto";
+
+static ALL: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    [ENGLISH, GERMAN, FRENCH, SPANISH, CROATIAN].iter().flat_map(|list| list.split_whitespace()).collect()
+});
 
 /// Whether a lower-cased word without accents is a stop word.
 pub fn contains(word: &str) -> bool {

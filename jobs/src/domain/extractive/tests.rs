@@ -11,6 +11,8 @@ fn source(heading: Option<&str>, content: &str, similarity: f32) -> Source {
         page: None,
         similarity,
         score: 0.0,
+        before: None,
+        after: None,
     }
 }
 

@@ -14,6 +14,10 @@ pub fn searches() -> Vec<Case> {
         case("51 results", json!({ "query": "q", "limit": 51 }), "limit"),
         case("a negative limit of results", json!({ "query": "q", "limit": -1 }), "limit"),
         case("a document id that is none", json!({ "query": "q", "document_ids": ["x"] }), "document_ids[0]"),
+        case("101 languages", json!({ "query": "q", "languages": vec!["en"; 101] }), "languages"),
+        case("a language that is none", json!({ "query": "q", "languages": ["en", "e_"] }), "languages[1]"),
+        case("more similar than the same", json!({ "query": "q", "min_similarity": 1.1 }), "min_similarity"),
+        case("a similarity beyond a float", json!({ "query": "q", "min_similarity": -1e300 }), "min_similarity"),
         case("101 tags", json!({ "query": "q", "tags": vec!["t"; 101] }), "tags"),
     ]
 }

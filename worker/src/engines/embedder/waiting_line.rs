@@ -20,10 +20,19 @@ pub enum Class {
     Document,
 }
 
+/// What a thread takes from the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    All,
+    Queries,
+}
+
 /// Whoever finds a line full waits for a place.
 pub struct WaitingLine {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    /// Wakes the threads that serve queries only.
+    query_arrived: Condvar,
     query_places: Arc<Semaphore>,
     document_places: Arc<Semaphore>,
 }
@@ -47,6 +56,7 @@ impl Default for WaitingLine {
         Self {
             waiting: Mutex::default(),
             arrived: Condvar::new(),
+            query_arrived: Condvar::new(),
             query_places: Arc::new(Semaphore::new(QUERY_PLACES)),
             document_places: Arc::new(Semaphore::new(DOCUMENT_PLACES)),
         }
@@ -74,13 +84,17 @@ impl WaitingLine {
                 Class::Document => waiting.documents.push_back(request),
             }
         }
+        // Nobody may wait on the line of queries: whoever serves everything takes it then.
+        if class == Class::Query {
+            self.query_arrived.notify_one();
+        }
         self.arrived.notify_one();
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Serves requests on this thread until the line is closed. A panic of the model fails its text only.
-    pub fn serve(&self, mut embed: impl FnMut(&str) -> Result<Embedding, EmbedError>) {
-        while let Some(request) = self.next() {
+    pub fn serve(&self, serves: Serves, mut embed: impl FnMut(&str) -> Result<Embedding, EmbedError>) {
+        while let Some(request) = self.next(serves) {
             let embedding = catch_unwind(AssertUnwindSafe(|| embed(&request.text)));
             let embedding = embedding.unwrap_or_else(|_| Err(EmbedError("the model panicked".into())));
             if request.reply.send(embedding).is_err() {
@@ -95,19 +109,30 @@ impl WaitingLine {
         *waiting = Waiting { closed: true, ..Waiting::default() };
         drop(waiting);
         self.arrived.notify_all();
+        self.query_arrived.notify_all();
     }
 
     /// The next request somebody still waits for; `None` once closed.
-    fn next(&self) -> Option<Request> {
+    fn next(&self, serves: Serves) -> Option<Request> {
         let mut waiting = self.lock();
         loop {
             if waiting.closed {
                 return None;
             }
-            match waiting.queries.pop_front().or_else(|| waiting.documents.pop_front()) {
+            let next = match serves {
+                Serves::All => waiting.queries.pop_front().or_else(|| waiting.documents.pop_front()),
+                Serves::Queries => waiting.queries.pop_front(),
+            };
+            match next {
                 Some(request) if request.reply.is_closed() => {}
                 Some(request) => return Some(request),
-                None => waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    let line = match serves {
+                        Serves::All => &self.arrived,
+                        Serves::Queries => &self.query_arrived,
+                    };
+                    waiting = line.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                }
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Conditions on rows, built from typed ids and quoted tags only.
 
-use jobs::{domain::ids::DocumentId, ports::SearchFilter};
+use jobs::{
+    domain::ids::DocumentId,
+    ports::{Place, SearchFilter},
+};
 
 /// Rows a search may return; `None` when it may return all.
 pub fn allowed(filter: &SearchFilter) -> Option<String> {
@@ -13,6 +16,12 @@ pub fn allowed(filter: &SearchFilter) -> Option<String> {
         let tags: Vec<String> = filter.tags.iter().map(|tag| quoted(tag)).collect();
         conditions.push(format!("array_has_any(tags, make_array({}))", tags.join(", ")));
     }
+    if !filter.languages.is_empty() {
+        let languages = filter.languages.iter().map(|language| language.to_lowercase());
+        let languages = languages.flat_map(|language| [quoted(&language), quoted(&format!("{language}-%"))]);
+        let languages: Vec<String> = languages.map(|language| format!("lower(language) LIKE {language}")).collect();
+        conditions.push(format!("({})", languages.join(" OR ")));
+    }
     (!conditions.is_empty()).then(|| conditions.join(" AND "))
 }
 
@@ -23,6 +32,12 @@ pub fn versions_below(document: DocumentId, version: i32) -> String {
         i32::MAX => format!("document = {document}"),
         _ => format!("document = {document} AND version < {version}"),
     }
+}
+
+/// The rows at these places.
+pub fn at(places: &[Place]) -> String {
+    let ids: Vec<String> = places.iter().map(|place| quoted(&place.chunk_id())).collect();
+    format!("id IN ({})", ids.join(", "))
 }
 
 /// An SQL string; a quote inside is doubled, and no other character is special there.

@@ -1,44 +1,65 @@
-//! Keeps searches fast while small documents trickle in.
+//! Keeps searches fast while documents trickle in and tables grow.
+//!
+//! Each add makes a fragment, and each fragment slows every search. An add merges the small ones when there are many
+//! ([`tidy`]); a scheduled job does what takes longer ([`maintain`]).
 
 use std::time::Duration;
 
-use lancedb::Table;
-use lancedb::table::{CompactionOptions, OptimizeAction, OptimizeOptions};
+use lancedb::{
+    DistanceType, Table,
+    index::{Index, vector::IvfHnswSqIndexBuilder},
+    table::{CompactionOptions, OptimizeAction, OptimizeOptions},
+};
 use tokio::time::timeout;
 
-/// Fragments a table may have before they are merged; each add makes one, and each slows every search.
+use super::schema;
+
+/// Fragments an add leaves at most.
 const MAX_FRAGMENTS: usize = 12;
+/// Rows at which a fragment is no longer merged by an add: rewriting it each time would cost more than it saves.
+const SMALL_FRAGMENT: usize = 2048;
+/// Fragments that maintenance leaves as they are.
+const FEW_FRAGMENTS: usize = 4;
 /// Age at which a superseded version's files are removed; a search that still reads one ends long before.
 const KEEP_VERSIONS_MINUTES: i64 = 10;
+/// Rows from which a table has a vector index. Below, reading every vector is as fast and loses nothing.
+const INDEXED_ROWS: usize = 20_000;
 
-/// Merges fragments, brings the full-text index up to date and removes old versions once a table has more than
-/// [`MAX_FRAGMENTS`].
+/// Merges small fragments and brings the indices up to date once a table has more than [`MAX_FRAGMENTS`] of them.
 ///
 /// Best effort: the rows are stored already, an unmerged table only answers more slowly, and the next add tries
 /// again. Another process doing the same at once makes one of the two fail.
 pub async fn tidy(table: &Table, patience: Duration) {
-    match timeout(patience, merge(table)).await {
+    let merge = async {
+        if small_fragments(table).await? <= MAX_FRAGMENTS {
+            return Ok(());
+        }
+        compact(table, CompactionOptions { target_rows_per_fragment: SMALL_FRAGMENT, ..Default::default() }).await?;
+        table.optimize(OptimizeAction::Index(OptimizeOptions::default())).await?;
+        prune(table, chrono::TimeDelta::minutes(KEEP_VERSIONS_MINUTES)).await
+    };
+    match timeout(patience, merge).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(table = table.name(), %error, "left a table unmerged"),
         Err(_) => tracing::warn!(table = table.name(), ?patience, "merging a table takes too long"),
     }
 }
 
-async fn merge(table: &Table) -> lancedb::Result<()> {
+/// Merges what [`tidy`] leaves, gives a table that has grown its vector index, and brings the indices up to date.
+pub async fn maintain(table: &Table) -> lancedb::Result<()> {
     let Some(native) = table.as_native() else { return Ok(()) };
-    if native.count_fragments().await? <= MAX_FRAGMENTS {
-        return Ok(());
+    let fragmented = native.count_fragments().await? > FEW_FRAGMENTS;
+    if fragmented {
+        compact(table, CompactionOptions::default()).await?;
     }
-    table.optimize(OptimizeAction::Compact { options: CompactionOptions::default(), remap_options: None }).await?;
-    table.optimize(OptimizeAction::Index(OptimizeOptions::default())).await?;
-    let older_than = chrono::TimeDelta::minutes(KEEP_VERSIONS_MINUTES);
-    let prune = OptimizeAction::Prune {
-        older_than: Some(older_than),
-        delete_unverified: None,
-        error_if_tagged_old_versions: None,
-    };
-    table.optimize(prune).await?;
-    Ok(())
+    if table.count_rows(None).await? >= INDEXED_ROWS && !has_index(table, schema::VECTOR).await? {
+        let graph = IvfHnswSqIndexBuilder::default().distance_type(DistanceType::Cosine);
+        table.create_index(&[schema::VECTOR], Index::IvfHnswSq(graph)).execute().await?;
+    }
+    if fragmented {
+        table.optimize(OptimizeAction::Index(OptimizeOptions::default())).await?;
+    }
+    prune(table, chrono::TimeDelta::minutes(KEEP_VERSIONS_MINUTES)).await
 }
 
 /// Rewrites a table without the rows that were deleted from it, and removes every file of earlier versions: deleting alone
@@ -49,13 +70,32 @@ pub async fn rewrite(table: &Table) -> lancedb::Result<()> {
         materialize_deletions_threshold: 0.0,
         ..CompactionOptions::default()
     };
-    table.optimize(OptimizeAction::Compact { options, remap_options: None }).await?;
+    compact(table, options).await?;
     table.optimize(OptimizeAction::Index(OptimizeOptions::default())).await?;
+    prune(table, chrono::TimeDelta::zero()).await
+}
+
+pub async fn has_index(table: &Table, column: &str) -> lancedb::Result<bool> {
+    let indices = table.list_indices().await?;
+    Ok(indices.iter().any(|index| index.columns == [column]))
+}
+
+async fn small_fragments(table: &Table) -> lancedb::Result<usize> {
+    match table.as_native() {
+        Some(native) => native.num_small_files(SMALL_FRAGMENT).await,
+        None => Ok(0),
+    }
+}
+
+async fn compact(table: &Table, options: CompactionOptions) -> lancedb::Result<()> {
+    table.optimize(OptimizeAction::Compact { options, remap_options: None }).await.map(|_| ())
+}
+
+async fn prune(table: &Table, older_than: chrono::TimeDelta) -> lancedb::Result<()> {
     let prune = OptimizeAction::Prune {
-        older_than: Some(chrono::TimeDelta::zero()),
+        older_than: Some(older_than),
         delete_unverified: None,
         error_if_tagged_old_versions: None,
     };
-    table.optimize(prune).await?;
-    Ok(())
+    table.optimize(prune).await.map(|_| ())
 }

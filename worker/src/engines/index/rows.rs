@@ -14,6 +14,8 @@ use jobs::{
     ports::{Chunk, Embedding, Hit},
 };
 
+use super::words;
+
 /// How a leg scores its hits.
 #[derive(Clone, Copy)]
 pub enum Score<'a> {
@@ -51,7 +53,7 @@ pub fn batch(
             Arc::new(chunks.iter().map(|chunk| Some(chunk.position)).collect::<UInt32Array>()),
             text(&|chunk| Some(chunk.text.clone())),
             text(&|chunk| chunk.heading.clone()),
-            text(&|chunk| Some(searched_text(chunk))),
+            text(&|chunk| Some(words::indexed(&headed_text(chunk)))),
             Arc::new(chunks.iter().map(|chunk| chunk.page).collect::<UInt32Array>()),
             Arc::new(tags.finish()),
             text(&|chunk| chunk.language.clone()),
@@ -61,7 +63,7 @@ pub fn batch(
     )
 }
 
-fn searched_text(chunk: &Chunk) -> String {
+fn headed_text(chunk: &Chunk) -> String {
     match &chunk.heading {
         Some(heading) => format!("{heading}\n{}", chunk.text),
         None => chunk.text.clone(),
@@ -163,6 +165,6 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn missing(column: &str) -> lancedb::Error {
+pub fn missing(column: &str) -> lancedb::Error {
     lancedb::Error::Schema { message: format!("the table's column `{column}` is not as expected") }
 }

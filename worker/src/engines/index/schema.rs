@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-/// Heading and text together: what full-text search reads, so that a heading's words find its passage.
-pub const SEARCHED_TEXT: &str = "searched_text";
+/// The words of heading and text: what full-text search reads, so that a heading's words find its passage.
+pub const WORDS: &str = "words";
+
+pub const VECTOR: &str = "vector";
 
 /// Read back by a vector search; the vectors themselves stay on disk.
 pub const FOUND_BY_VECTOR: [&str; 8] =
@@ -22,7 +24,7 @@ pub const FOUND_BY_TEXT: [&str; 9] =
 /// position       uint32  reading order within the version, from 0
 /// text           text    as shown to people
 /// heading        text?   outer › inner
-/// searched_text  text    heading and text
+/// words          text    of heading and text, as words.rs makes them
 /// page           uint32?
 /// tags           [text]
 /// language       text?
@@ -39,11 +41,11 @@ pub fn schema(dimension: usize) -> SchemaRef {
         Field::new("position", DataType::UInt32, false),
         Field::new("text", DataType::Utf8, false),
         Field::new("heading", DataType::Utf8, true),
-        Field::new(SEARCHED_TEXT, DataType::Utf8, false),
+        Field::new(WORDS, DataType::Utf8, false),
         Field::new("page", DataType::UInt32, true),
         Field::new("tags", DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))), false),
         Field::new("language", DataType::Utf8, true),
         Field::new("model", DataType::Utf8, false),
-        Field::new("vector", DataType::FixedSizeList(numbers, dimension), false),
+        Field::new(VECTOR, DataType::FixedSizeList(numbers, dimension), false),
     ]))
 }

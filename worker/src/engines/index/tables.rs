@@ -12,7 +12,7 @@ use lancedb::{
 };
 use moka::future::Cache;
 
-use super::schema;
+use super::{maintenance, schema};
 
 /// Tables of one tenant, one per model that was ever used, at most.
 const MODELS: u32 = 100;
@@ -77,13 +77,25 @@ impl Tables {
                 create.mode(CreateTableMode::exist_ok(|request| request)).execute().await?
             }
         };
-        if !super::has_text_index(&table).await? {
-            let words =
-                FtsIndexBuilder::default().with_position(false).stem(true).remove_stop_words(true).ascii_folding(true);
-            table.create_index(&[schema::SEARCHED_TEXT], Index::FTS(words)).replace(false).execute().await?;
+        if !maintenance::has_index(&table, schema::WORDS).await? {
+            // The terms are made by words.rs: nothing is left to do but to split them.
+            let terms = FtsIndexBuilder::default()
+                .base_tokenizer("whitespace".to_owned())
+                .with_position(false)
+                .lower_case(false)
+                .max_token_length(None)
+                .stem(false)
+                .remove_stop_words(false)
+                .ascii_folding(false);
+            table.create_index(&[schema::WORDS], Index::FTS(terms)).replace(false).execute().await?;
         }
         self.open.insert(tenant, table.clone()).await;
         Ok(table)
+    }
+
+    /// Lets go of the tenant's table.
+    pub async fn close(&self, tenant: TenantId) {
+        self.open.invalidate(&tenant).await;
     }
 
     /// The tenant's tables, whatever model made them.
@@ -102,7 +114,7 @@ impl Tables {
 
     /// Removes the tenant's tables with their files.
     pub async fn drop_all(&self, tenant: TenantId) -> lancedb::Result<()> {
-        self.open.invalidate(&tenant).await;
+        self.close(tenant).await;
         for name in self.names(tenant).await? {
             match self.connection.drop_table(name, &[]).await {
                 Ok(()) | Err(Error::TableNotFound { .. }) => {}

@@ -35,6 +35,9 @@ pub fn request(prompt: &Prompt) -> ChatRequest {
 fn push_source(system: &mut String, number: usize, source: &Source) {
     let heading = source.heading.as_ref().map(|heading| format!(", {heading}")).unwrap_or_default();
     let page = source.page.map(|page| format!(", page {page}")).unwrap_or_default();
-    let written = write!(system, "\n[{number}] {}{heading}{page}\n{}\n", source.document_name, source.content.trim());
+    let around = |text: &Option<String>| text.as_ref().map(|text| format!("\n{}", text.trim())).unwrap_or_default();
+    let (before, after) = (around(&source.before), around(&source.after));
+    let content = source.content.trim();
+    let written = write!(system, "\n[{number}] {}{heading}{page}{before}\n{content}{after}\n", source.document_name);
     debug_assert!(written.is_ok(), "writing to a string cannot fail");
 }

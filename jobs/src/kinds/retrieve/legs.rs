@@ -1,0 +1,160 @@
+//! The two ways a passage is found, and how the best are picked from both.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    domain::{
+        ids::TenantId,
+        retrieval::{Fusion, Ranked, distinct_first, fuse},
+    },
+    ports::{Embedder, Hit, Index, SearchFilter},
+    queue::Failure,
+};
+
+/// Candidates each leg brings, per wanted result: a passage that one leg ranks low still gets that leg's score.
+const CANDIDATES_PER_RESULT: usize = 20;
+/// Most candidates of a leg.
+const MAX_CANDIDATES: usize = 400;
+/// Hits of each leg that the record of a retrieval shows.
+const RECORDED: usize = 10;
+
+/// What both legs found for a query, best first.
+#[derive(Debug)]
+pub struct Legs {
+    pub by_vector: Vec<Hit>,
+    pub by_text: Vec<Hit>,
+    /// Of the query, to the embedding model.
+    pub familiarity: f32,
+    pub embedded: Duration,
+    pub searched: Duration,
+}
+
+/// A passage that was picked.
+#[derive(Debug)]
+pub struct Picked<'a> {
+    pub hit: &'a Hit,
+    /// Fused.
+    pub score: f32,
+    /// Ranks in the legs, from 1; absent where a leg did not find it.
+    pub vector_rank: Option<usize>,
+    pub text_rank: Option<usize>,
+    /// BM25, where the words found it.
+    pub text_score: Option<f32>,
+}
+
+impl Legs {
+    /// Embeds a query and searches both legs at once for enough candidates to pick `limit` results from.
+    pub async fn search(
+        embedder: &dyn Embedder,
+        index: &dyn Index,
+        tenant: TenantId,
+        query: &str,
+        filter: &SearchFilter,
+        limit: usize,
+    ) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let vector = embedder.embed_query(query).await?;
+        let embedded = started.elapsed();
+        let candidates = (limit * CANDIDATES_PER_RESULT).min(MAX_CANDIDATES);
+        let (by_vector, by_text) = tokio::try_join!(
+            index.search_vector(tenant, &vector, filter, candidates),
+            index.search_text(tenant, query, &vector, filter, candidates),
+        )?;
+        let searched = started.elapsed() - embedded;
+        Ok(Self { by_vector, by_text, familiarity: embedder.familiarity(query), embedded, searched })
+    }
+
+    /// Leaves out hits that may not be shown.
+    pub fn retain(&mut self, may_be_shown: impl Fn(&Hit) -> bool) {
+        self.by_vector.retain(&may_be_shown);
+        self.by_text.retain(&may_be_shown);
+    }
+
+    /// The fusion that is the default for this query.
+    pub fn fusion(&self) -> Fusion {
+        Fusion::for_familiarity(self.familiarity)
+    }
+
+    /// The best passages of both legs; those that repeat a better one come after those that do not.
+    pub fn pick(&self, fusion: Fusion, limit: usize) -> Vec<Picked<'_>> {
+        let mut picked: HashMap<&str, Picked> = HashMap::new();
+        for (position, hit) in self.by_vector.iter().enumerate() {
+            entry(&mut picked, hit).vector_rank = Some(position + 1);
+        }
+        for (position, hit) in self.by_text.iter().enumerate() {
+            let entry = entry(&mut picked, hit);
+            entry.text_rank = Some(position + 1);
+            entry.text_score = Some(hit.score);
+        }
+        let mut best: Vec<Picked> = fuse(fusion, &ranked(&self.by_vector), &ranked(&self.by_text))
+            .into_iter()
+            .filter_map(|(chunk, score)| picked.remove(chunk).map(|picked| Picked { score, ..picked }))
+            .collect();
+        let texts: Vec<&str> = best.iter().map(|picked| picked.hit.text.as_str()).collect();
+        let mut places = vec![0; best.len()];
+        for (place, position) in distinct_first(&texts, limit).into_iter().enumerate() {
+            places[position] = place;
+        }
+        let mut places = places.into_iter();
+        best.sort_by_cached_key(|_| places.next());
+        best.truncate(limit);
+        best
+    }
+
+    /// Who found what, with scores and times.
+    pub fn record(&self, query: &str, model: &str, picked: &[Picked]) -> Value {
+        let fusion = match self.fusion() {
+            Fusion::Weighted { share } => json!({ "vector_share": share }),
+            Fusion::ReciprocalRank => json!("reciprocal_rank"),
+        };
+        let found: Vec<Value> = picked
+            .iter()
+            .map(|picked| {
+                json!({
+                    "chunk": picked.hit.chunk_id,
+                    "score": picked.score,
+                    "similarity": picked.hit.similarity,
+                    "text_score": picked.text_score,
+                    "vector_rank": picked.vector_rank,
+                    "text_rank": picked.text_rank,
+                })
+            })
+            .collect();
+        json!({
+            "query": query,
+            "model": model,
+            "familiarity": self.familiarity,
+            "fusion": fusion,
+            "embed_ms": self.embedded.as_secs_f64() * 1000.0,
+            "search_ms": self.searched.as_secs_f64() * 1000.0,
+            "candidates": { "vector": self.by_vector.len(), "text": self.by_text.len() },
+            "vector": leg(&self.by_vector),
+            "text": leg(&self.by_text),
+            "found": found,
+        })
+    }
+}
+
+fn entry<'a, 'b>(picked: &'b mut HashMap<&'a str, Picked<'a>>, hit: &'a Hit) -> &'b mut Picked<'a> {
+    picked.entry(&hit.chunk_id).or_insert(Picked {
+        hit,
+        score: 0.0,
+        vector_rank: None,
+        text_rank: None,
+        text_score: None,
+    })
+}
+
+fn ranked(hits: &[Hit]) -> Vec<Ranked<'_>> {
+    hits.iter().map(|hit| Ranked { chunk: &hit.chunk_id, similarity: hit.similarity, score: hit.score }).collect()
+}
+
+/// A leg's best.
+fn leg(hits: &[Hit]) -> Value {
+    hits.iter().take(RECORDED).map(|hit| json!({ "chunk": hit.chunk_id, "score": hit.score })).collect()
+}

@@ -1,0 +1,88 @@
+"""Turns public question sets into the lines of JSON that `metachat-worker eval-retrieval` reads.
+
+    question_sets.py SOURCE OUT    SOURCE holds the files named below; OUT gets a .jsonl for each that is there
+
+XQuAD (xquad.LANGUAGE.json): each paragraph is a passage. COVID-QA (covidqa.json): articles of 30 000 characters are cut into
+passages; those that an answer lies in are relevant. FAQs (faq.tsv, scraped from public health sites): each answer is a passage, the
+questions with the same answer, or the same question's several answers, belong together.
+"""
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+
+PASSAGE_CHARACTERS = 900
+SHORTEST_QUESTION, SHORTEST_ANSWER = 8, 30
+
+
+def paragraphs(path):
+    passages, questions = [], []
+    for article in json.loads(path.read_text())["data"]:
+        for paragraph in article["paragraphs"]:
+            passages.append(paragraph["context"])
+            questions += [(qa["question"], [len(passages) - 1]) for qa in paragraph["qas"]]
+    return passages, questions
+
+
+def articles(path):
+    """Cuts at the ends of sentences, so that passages are about as long as a chunk."""
+    passages, questions = [], []
+    for article in json.loads(path.read_text())["data"]:
+        for paragraph in article["paragraphs"]:
+            text, pieces, start = paragraph["context"], [], 0
+            while start < len(text):
+                end = min(start + PASSAGE_CHARACTERS, len(text))
+                stop = text.rfind(". ", start + PASSAGE_CHARACTERS // 2, end)
+                end = stop + 2 if end < len(text) and stop > 0 else end
+                pieces.append((start, end))
+                start = end
+            first = len(passages)
+            passages += [text[start:end].strip() for start, end in pieces]
+            for qa in paragraph["qas"]:
+                at = [answer["answer_start"] for answer in qa["answers"]]
+                relevant = [first + n for n, (start, end) in enumerate(pieces) if any(start <= place < end for place in at)]
+                if relevant and qa["question"].strip():
+                    questions.append((qa["question"].strip(), relevant))
+    return passages, questions
+
+
+def answers(path, language):
+    passages, questions = {}, {}
+    with path.open(newline="") as file:
+        csv.field_size_limit(10**8)
+        for row in csv.DictReader(file, delimiter="\t"):
+            question = row["question"].strip()
+            answer = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row["answer"])).strip()
+            if row["language"] == language and len(question) >= SHORTEST_QUESTION and len(answer) >= SHORTEST_ANSWER:
+                number = passages.setdefault(answer, len(passages))
+                questions.setdefault(question, set()).add(number)
+    return list(passages), [(question, sorted(relevant)) for question, relevant in questions.items()]
+
+
+def write(out, passages, questions):
+    filled = {number for number, text in enumerate(passages) if text.strip()}
+    with out.open("w") as file:
+        for number in sorted(filled):
+            print(json.dumps({"passage": {"id": str(number), "text": passages[number]}}, ensure_ascii=False), file=file)
+        for text, relevant in questions:
+            relevant = [str(number) for number in relevant if number in filled]
+            if relevant:
+                print(json.dumps({"question": {"text": text, "relevant": relevant}}, ensure_ascii=False), file=file)
+    print(f"{out}: {len(filled)} passages, {len(questions)} questions")
+
+
+def main(source, out):
+    out.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.glob("xquad.*.json")):
+        write(out / f"xquad-{path.name.split('.')[1]}.jsonl", *paragraphs(path))
+    if (source / "covidqa.json").exists():
+        write(out / "covidqa-en.jsonl", *articles(source / "covidqa.json"))
+    if (source / "faq.tsv").exists():
+        for language in ["en", "de", "pl", "sv"]:
+            write(out / f"faq-{language}.jsonl", *answers(source / "faq.tsv", language))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
