@@ -122,3 +122,67 @@ impl fmt::Display for Forecast {
         write!(f, "this machine alone, with the load on it: {:.0} answers a second", self.machine_rate)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::load::Report;
+
+    const MACHINE: Machine =
+        Machine { replica_cores: 2.0, postgres_cores: 4.0, utilisation: 0.5, completion_kb: 100.0 };
+    const PRICES: Prices = Prices {
+        usd_per_core_hour: 0.04,
+        usd_per_gb_hour: 0.0,
+        usd_per_million_prompt_tokens: 0.5,
+        usd_per_million_completion_tokens: 2.0,
+    };
+
+    /// A hundred answers a second: 2 ms of api, 5 of worker, 4 of Postgres and 1 of Redis each.
+    fn report(arrivals: u64) -> Report {
+        let process = |cores: f64| json!({ "cores": cores, "resident_mb": 300.0 });
+        let stage = |run: f64| json!({ "runs": 6_000.0, "wait_mean_ms": 1.0, "run_mean_ms": run, "busy": 1.0 });
+        let report = json!({
+            "scenario": "steady", "description": "", "began": "", "processors": 2, "load_seconds": 60.0, "model_latency_ms": 0.0,
+            "loads": [], "samples": [], "limits": [],
+            "stages": { "retrieve": stage(4.0), "complete": stage(10.0) },
+            "processes": {
+                "api": process(0.2), "worker-1": process(0.3), "worker-2": process(0.3), "postgres": process(0.4),
+                "redis": process(0.1),
+            },
+            "idle": { "worker-1": process(0.05), "worker-2": process(0.05) },
+            "totals": {
+                "arrivals": arrivals, "answered": 6_000, "answered_per_second": 100.0, "jobs": 12_000.0,
+                "embed_mean_ms": 2.0, "prompt_tokens": 6_000_000.0, "completion_tokens": 600_000.0,
+                "median_scrape_ms": 1.0, "oldest_job_seconds": 0.1,
+            },
+        });
+        serde_json::from_value(report).unwrap()
+    }
+
+    #[test]
+    fn a_rate_needs_its_share_of_processors_and_slots_by_littles_law() {
+        let fit = Fit::of(&report(6_000), MACHINE.completion_kb).unwrap();
+        assert!((fit.cost(Role::Worker).ms_per_answer - 5.0).abs() < 1e-9, "without what it takes idle");
+
+        let forecast = Forecast::new(&fit, 1_000.0, Duration::from_millis(1_490), MACHINE, PRICES);
+
+        // 2 processors of which 1 may be busy: 1 000 × 2 ms for the api; the workers' idle share is taken off theirs.
+        assert_eq!((forecast.apis, forecast.workers), (2.0, 6.0));
+        assert!((forecast.completions_in_flight - 1_500.0).abs() < 1e-6, "1 000 a second for 1.5 s");
+        let complete = forecast.slots.iter().find(|(kind, _)| kind == "complete").unwrap().1;
+        assert_eq!(complete, 500.0, "1 500 in 6 workers, half of the slots busy");
+        assert!((forecast.postgres_cores - 4.0).abs() < 1e-9);
+        // Of 4 processors 2 may be busy: 500 answers of 4 ms; Redis has half of one, 500 of 1 ms.
+        assert!(forecast.limits.iter().all(|(_, _, rate)| (rate - 500.0).abs() < 1e-6));
+        assert!((forecast.model_usd - 700.0).abs() < 1e-6, "1 000 and 100 tokens an answer");
+        assert!(forecast.to_string().contains("IS the bottleneck"));
+    }
+
+    #[test]
+    fn an_overload_is_no_ground_for_a_plan() {
+        let error = Fit::of(&report(12_000), MACHINE.completion_kb).unwrap_err();
+        assert!(error.to_string().contains("overload"), "{error}");
+    }
+}
