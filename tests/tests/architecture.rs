@@ -160,6 +160,7 @@ fn the_top_level_is_what_the_readme_says() {
         "dashboards",
         "tests",
         "docker-compose.yml",
+        "kubernetes.yml",
         "README.md",
         "Makefile",
         "scripts",

@@ -78,6 +78,7 @@ impl Operation {
             "NewApiKey" => json!({ "name": "Taken", "scopes": ["admin"] }),
             "NewOperatorKey" => json!({ "name": "Taken" }),
             "NewUser" => json!({ "email": "taken@example.com", "name": "Taken", "role": "owner" }),
+            "NewModelKey" => json!({ "key": "sk-taken-0123456789" }),
             "NewTenant" => json!({ "name": "Taken" }),
             "NewWebhookEndpoint" => json!({ "url": "https://example.com/" }),
             "Submission" => json!({ "text": "Taken?", "conversation_id": theirs.ids["/v1/conversations"] }),

@@ -131,12 +131,12 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
     }
 
     let dead = causes(&stack).await;
-    assert_eq!(dead.len(), 15, "each once: {dead:?}");
+    assert_eq!(dead.len(), 16, "each once: {dead:?}");
     assert!(dead.iter().all(|(_, cause, runs)| cause.starts_with("undecodable payload: ") && *runs == 1), "{dead:?}");
     for kind in kinds::names() {
         assert!(dead.iter().any(|(dead, ..)| dead == kind), "{kind}");
     }
-    assert_eq!(logged(&stack.workers[0], "job gave up"), 15, "no loop");
+    assert_eq!(logged(&stack.workers[0], "job gave up"), 16, "no loop");
     finish(stack).await;
 }
 

@@ -3,7 +3,8 @@ use jobs::{domain::ids::TenantId, ports::Index};
 use super::*;
 use crate::engines::open_index;
 
-const SECTIONS: usize = 500;
+/// Several slices of them.
+const SECTIONS: usize = 3000;
 
 /// A worker dies in the middle of a long document: the next one goes on where the last slice ended, and no passage is there
 /// twice.
