@@ -141,6 +141,7 @@ async fn a_large_original_comes_whole_in_pieces() {
     let owner = stack.database.owner().await;
     let decoded = sqlx::query_scalar::<_, Vec<u8>>("select decode($1, 'base64')").bind(original).fetch_one(owner);
     assert!(decoded.await.unwrap() == upload.text.as_bytes());
+    stack.database.discard_jobs().await;
     stack.finish().await;
 }
 

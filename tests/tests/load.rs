@@ -121,7 +121,8 @@ async fn a_scenario_is_run_reported_in_three_forms_and_planned_from() {
 /// Coordinated omission: a closed model would send nothing while nobody answers, and report one slow answer.
 #[tokio::test]
 async fn a_stalled_product_cannot_hide_its_stall() {
-    let stack = Stack::start().await;
+    // A stall is no reason to refuse what comes after it.
+    let stack = Stack::builder().env("ADMISSION_MAX_POOL_WAIT_MS", "30000").start().await;
     let scenario = scenario(&stack, "stalled", STALLED);
     let json = stack.folder().join("report.json");
     let arguments = ["run", scenario.as_str(), "--json", json.to_str().unwrap()];
@@ -141,7 +142,9 @@ async fn a_stalled_product_cannot_hide_its_stall() {
     let report = read(&json);
     let chat = &report["loads"][0];
     assert_eq!(chat["arrivals"], 50, "arrivals came all the same");
-    assert_eq!(chat["answered"], 50);
+    let ended: u64 = chat["outcomes"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!(ended, 50, "and all came to an end: {chat}");
+    assert!(chat["answered"].as_u64().unwrap() >= 40, "most with an answer: {chat}");
     // Twenty of fifty arrivals were due during the stall, and waited for a second at the mean.
     let slow = chat["seconds"].as_array().unwrap().iter().filter(|second| second["p50"].as_f64() > Some(400.0)).count();
     assert!(slow >= 2, "the stall shows in the seconds it lasted: {chat}");

@@ -35,6 +35,8 @@ pub(super) async fn run(command: Command, database: &Database) -> Result<(), Fai
             let job = EmbedDocument { tenant: found.tenant, document: found.document, version: found.version };
             work::leave_to_relay(&mut tx, &job).await?;
         }
+        let ids: Vec<_> = found.iter().map(|found| found.document).collect();
+        knowledge::begin_again(tx.connection(), &ids).await?;
         tx.commit().await?;
         documents += found.len();
         match found.last() {

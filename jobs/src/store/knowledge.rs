@@ -51,7 +51,8 @@ pub struct Searchable {
     pub version: i32,
 }
 
-/// Searchable versions that are the newest of their documents, in the order of tenants and documents, after one of them; of one tenant when it is named.
+/// Searchable versions that are the newest of their documents, in the order of tenants and documents, after one of them; of
+/// one tenant when it is named.
 pub async fn searchable(
     connection: &mut PgConnection,
     tenant: Option<TenantId>,
@@ -76,4 +77,11 @@ pub async fn searchable(
         version: row.version,
     });
     Ok(searchable.collect())
+}
+
+/// Has the next run of these documents' jobs begin with the first passage, whatever earlier ones stored.
+pub async fn begin_again(connection: &mut PgConnection, documents: &[DocumentId]) -> Result<(), StoreError> {
+    let ids: Vec<_> = documents.iter().map(|document| document.uuid()).collect();
+    sqlx::query!("update documents set chunks_done = 0 where id = any($1)", &ids).execute(connection).await?;
+    Ok(())
 }

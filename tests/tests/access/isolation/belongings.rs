@@ -54,6 +54,8 @@ impl Belongings {
         let (user, mut browser) = person(stack, &tenant.id, &format!("{name}@example.com"), "owner").await;
         let (_, session) = browser.get("/v1/session").await;
         let (api_key, _) = key(&client, &["read"]).await;
+        let own = Some(json!({ "key": format!("sk-of-{name}-0123456789") }));
+        assert_eq!(ask(&client, Method::PUT, "/v1/tenant/model-key", own).await.0, 200);
 
         // Refuses what it gets, so that deliveries to it end among the dead.
         let receiver = Receiver::start().await.expect("a port");
