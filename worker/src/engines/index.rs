@@ -31,7 +31,8 @@ const MAINTENANCE_PATIENCE: Duration = Duration::from_secs(1200);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct IndexConfig {
-    /// Where the tables live: a directory, made when it is missing, or an object store's URI such as s3://bucket/prefix.
+    /// Where the tables live: a directory, made when it is missing. A bucket such as s3://bucket/prefix needs a feature of the
+    /// crate lancedb, `aws` for this one, which this build leaves out.
     #[arg(long, env = "LANCEDB_URI", default_value = ".metachat/lancedb")]
     pub lancedb_uri: String,
 }
