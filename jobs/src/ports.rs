@@ -6,7 +6,7 @@ mod index;
 mod language_model;
 mod webhooks;
 
-pub use documents::{DocumentReader, Passage, ReadError};
+pub use documents::{DocumentReader, Passage, ReadError, headed};
 pub use embedder::{EmbedError, Embedder, Embedding};
 pub use index::{Chunk, Hit, Index, IndexError, Place, SearchFilter};
 pub use language_model::{Completion, LanguageModel, ModelError, Prompt, Usage};

@@ -17,14 +17,10 @@ use jobs::{
         retrieval::DEFAULT_LIMIT,
     },
     kinds::retrieve::Legs,
-    ports::{Chunk, Embedder, Index, Place, SearchFilter},
+    ports::{Chunk, Embedder, Index, Place, SearchFilter, headed},
 };
 
-use self::{
-    configuration::Configuration,
-    quality::Quality,
-    set::{Passage, QuestionSet},
-};
+use self::{configuration::Configuration, quality::Quality, set::QuestionSet};
 use crate::engines::{
     embedder::{EmbedderConfig, OnnxEmbedder},
     index::{IndexConfig, LanceIndex},
@@ -94,9 +90,9 @@ async fn store(
     let mut ids = HashMap::new();
     for batch in set.passages.chunks(BATCH) {
         let document = DocumentId::generate();
-        let vectors = embedder.embed_documents(batch.iter().map(Passage::headed).collect()).await?;
+        let texts = batch.iter().map(|passage| headed(passage.heading.as_deref(), &passage.text)).collect();
+        let vectors = embedder.embed_documents(texts).await?;
         let chunks = batch.iter().zip(vectors).zip(0..).map(|((passage, vector), position)| Chunk {
-            id: Place { document, version: 1, position }.chunk_id(),
             position,
             text: passage.text.clone(),
             heading: passage.heading.clone(),
@@ -105,9 +101,9 @@ async fn store(
             language: None,
             vector,
         });
-        let chunks: Vec<Chunk> = chunks.collect();
-        ids.extend(chunks.iter().zip(batch).map(|(chunk, passage)| (chunk.id.clone(), passage.id.clone())));
-        index.add(tenant, document, 1, chunks).await?;
+        index.add(tenant, document, 1, chunks.collect()).await?;
+        let places = (0..).map(|position| Place { document, version: 1, position });
+        ids.extend(places.zip(batch).map(|(place, passage)| (place.chunk_id(), passage.id.clone())));
     }
     index.maintain(tenant).await?;
     Ok(ids)

@@ -22,7 +22,7 @@ use crate::{
         event::{EventType, NewEvent},
         ids::{DocumentId, TenantId},
     },
-    ports::{Chunk, Passage, ReadError},
+    ports::{Chunk, Passage, ReadError, headed},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work, signals::Topic},
     store::{
         OriginalsError, Scope, StoreError, TenantTx,
@@ -148,11 +148,10 @@ impl EmbedDocument {
         let mut position = done;
         let mut chunks = Vec::new();
         for batch in passages[done..].chunks(BATCH) {
-            let texts = batch.iter().map(embedded_text).collect();
+            let texts = batch.iter().map(|passage| headed(passage.heading.as_deref(), &passage.text)).collect();
             let vectors = context.engines().embedder.embed_documents(texts).await?;
             for (passage, vector) in batch.iter().zip(vectors) {
                 chunks.push(Chunk {
-                    id: format!("{}:{}:{position}", self.document, self.version),
                     position: u32::try_from(position).unwrap_or(u32::MAX),
                     text: passage.text.clone(),
                     heading: passage.heading.clone(),
@@ -270,12 +269,4 @@ async fn mark_failed(
         emit(work, failed)?;
     }
     Ok(())
-}
-
-/// What the vector is made from: a passage makes more sense under its headings.
-fn embedded_text(passage: &Passage) -> String {
-    match &passage.heading {
-        Some(heading) => format!("{heading}\n{}", passage.text),
-        None => passage.text.clone(),
-    }
 }

@@ -13,6 +13,14 @@ pub struct Passage {
     pub page: Option<u32>,
 }
 
+/// What is embedded and indexed of a passage: it makes more sense under its headings.
+pub fn headed(heading: Option<&str>, text: &str) -> String {
+    match heading {
+        Some(heading) => format!("{heading}\n{text}"),
+        None => text.to_owned(),
+    }
+}
+
 /// Why a document gives no passages. The text is shown to the tenant.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {

@@ -10,8 +10,6 @@ use crate::domain::ids::{DocumentId, TenantId};
 /// A passage with its vector, as stored in the index.
 #[derive(Debug, Clone)]
 pub struct Chunk {
-    /// [`Place::chunk_id`]: stable, so that a second run writes the same rows.
-    pub id: String,
     pub position: u32,
     pub text: String,
     pub heading: Option<String>,
@@ -64,7 +62,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// `{document}:{version}:{position}`.
+    /// `{document}:{version}:{position}`: stable, so that a second run writes the same rows.
     pub fn chunk_id(self) -> String {
         format!("{}:{}:{}", self.document, self.version, self.position)
     }

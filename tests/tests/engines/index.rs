@@ -18,9 +18,8 @@ fn vector(angle: f32) -> Embedding {
     [cosine, sine].into_iter().chain([0.0; DIMENSION - 2]).collect()
 }
 
-fn chunk(document: DocumentId, version: i32, position: u32, text: &str, tags: &[&str]) -> Chunk {
+fn chunk(position: u32, text: &str, tags: &[&str]) -> Chunk {
     Chunk {
-        id: format!("{document}:{version}:{position}"),
         position,
         text: text.into(),
         heading: (position == 0).then(|| "Intro › First".into()),
@@ -40,10 +39,7 @@ async fn both_legs_find_what_was_added() {
     let directory = TempDir::new().unwrap();
     let index = connect(&directory).await;
     let (tenant, document) = (TenantId::generate(), DocumentId::generate());
-    let chunks = vec![
-        chunk(document, 1, 0, "Tents are waterproof.", &[]),
-        chunk(document, 1, 3, "Refunds take five days.", &[]),
-    ];
+    let chunks = vec![chunk(0, "Tents are waterproof.", &[]), chunk(3, "Refunds take five days.", &[])];
     index.add(tenant, document, 1, chunks.clone()).await.unwrap();
     index.add(tenant, document, 1, chunks).await.unwrap();
 
@@ -75,7 +71,7 @@ async fn a_tenant_never_sees_another_ones_rows() {
     let directory = TempDir::new().unwrap();
     let index = connect(&directory).await;
     let (one, other, document) = (TenantId::generate(), TenantId::generate(), DocumentId::generate());
-    index.add(one, document, 1, vec![chunk(document, 1, 0, "secret recipe", &[])]).await.unwrap();
+    index.add(one, document, 1, vec![chunk(0, "secret recipe", &[])]).await.unwrap();
     let all = SearchFilter::default();
     for tenant in [other, TenantId::generate()] {
         assert!(index.search_vector(tenant, &vector(0.0), &all, 10).await.unwrap().is_empty());
@@ -90,9 +86,9 @@ async fn filters_apply_before_the_limit() {
     let directory = TempDir::new().unwrap();
     let index = connect(&directory).await;
     let (tenant, near, far) = (TenantId::generate(), DocumentId::generate(), DocumentId::generate());
-    let close = (0..5).map(|position| chunk(near, 1, position, "tent", &["it's", "a"])).collect();
+    let close = (0..5).map(|position| chunk(position, "tent", &["it's", "a"])).collect();
     index.add(tenant, near, 1, close).await.unwrap();
-    index.add(tenant, far, 1, vec![chunk(far, 1, 17, "tent", &["b", "c"])]).await.unwrap();
+    index.add(tenant, far, 1, vec![chunk(17, "tent", &["b", "c"])]).await.unwrap();
     let of = |documents: &[DocumentId], tags: &[&str]| SearchFilter {
         documents: documents.to_vec(),
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
@@ -120,10 +116,10 @@ async fn language_and_least_similarity_apply_before_the_limit() {
     let index = connect(&directory).await;
     let (tenant, document) = (TenantId::generate(), DocumentId::generate());
     let languages = [None, Some("de"), Some("en-GB"), Some("EN"), Some("eng")];
-    let chunks = languages.into_iter().zip(0..).map(|(language, position)| Chunk {
-        language: language.map(str::to_owned),
-        ..chunk(document, 1, position, "tent", &[])
-    });
+    let chunks = languages
+        .into_iter()
+        .zip(0..)
+        .map(|(language, position)| Chunk { language: language.map(str::to_owned), ..chunk(position, "tent", &[]) });
     index.add(tenant, document, 1, chunks.collect()).await.unwrap();
     let places = async |filter: SearchFilter, limit| {
         let by_vector = index.search_vector(tenant, &vector(0.0), &filter, limit).await.unwrap();
@@ -145,11 +141,8 @@ async fn language_and_least_similarity_apply_before_the_limit() {
 
     // Many rows match the words better than the only one that is similar enough.
     let far: Vec<Chunk> = (0..60)
-        .map(|position| Chunk { vector: vector(90.0), ..chunk(document, 2, position, "boots boots", &[]) })
-        .chain([Chunk {
-            vector: vector(0.0),
-            ..chunk(document, 2, 60, "boots and a long text about other things", &[])
-        }])
+        .map(|position| Chunk { vector: vector(90.0), ..chunk(position, "boots boots", &[]) })
+        .chain([Chunk { vector: vector(0.0), ..chunk(60, "boots and a long text about other things", &[]) }])
         .collect();
     index.add(tenant, document, 2, far).await.unwrap();
     let hits = index.search_text(tenant, "boots", &vector(0.0), &similar(0.9), 3).await.unwrap();
@@ -162,8 +155,8 @@ async fn no_filter_reaches_into_another_tenant() {
     let index = connect(&directory).await;
     let (one, other) = (TenantId::generate(), TenantId::generate());
     let (theirs, own) = (DocumentId::generate(), DocumentId::generate());
-    index.add(one, theirs, 1, vec![chunk(theirs, 1, 0, "secret recipe", &["t"])]).await.unwrap();
-    index.add(other, own, 1, vec![chunk(own, 1, 0, "own recipe", &["t"])]).await.unwrap();
+    index.add(one, theirs, 1, vec![chunk(0, "secret recipe", &["t"])]).await.unwrap();
+    index.add(other, own, 1, vec![chunk(0, "own recipe", &["t"])]).await.unwrap();
     let filters = [
         SearchFilter { documents: vec![theirs], ..SearchFilter::default() },
         SearchFilter { documents: vec![theirs, own], tags: vec!["t".into()], ..SearchFilter::default() },
@@ -189,11 +182,10 @@ async fn an_old_version_goes_when_the_new_one_is_there() {
     let (tenant, document, other) = (TenantId::generate(), DocumentId::generate(), DocumentId::generate());
     assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 0);
     for version in 1..=2 {
-        let chunks =
-            (0..3).map(|position| chunk(document, version, position, &format!("version {version}"), &[])).collect();
+        let chunks = (0..3).map(|position| chunk(position, &format!("version {version}"), &[])).collect();
         index.add(tenant, document, version, chunks).await.unwrap();
     }
-    index.add(tenant, other, 1, vec![chunk(other, 1, 0, "other", &[])]).await.unwrap();
+    index.add(tenant, other, 1, vec![chunk(0, "other", &[])]).await.unwrap();
     assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 3);
     assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 0);
     let hits = index.search_vector(tenant, &vector(0.0), &SearchFilter::default(), 10).await.unwrap();
@@ -218,7 +210,7 @@ async fn several_writers_lose_nothing_and_small_adds_are_merged() {
     let write = async |index: &LanceIndex| {
         for _ in 0..10 {
             let document = DocumentId::generate();
-            let chunks = (0..2).map(|position| chunk(document, 1, position, "boots", &[])).collect();
+            let chunks = (0..2).map(|position| chunk(position, "boots", &[])).collect();
             index.add(tenant, document, 1, chunks).await.unwrap();
         }
     };

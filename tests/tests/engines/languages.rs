@@ -2,7 +2,7 @@
 
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Embedding, Index, Place, SearchFilter},
+    ports::{Chunk, Embedding, Index, SearchFilter},
 };
 use tempfile::TempDir;
 use worker::engines::index::{IndexConfig, LanceIndex};
@@ -72,7 +72,6 @@ async fn words_of_every_language(tenant: TenantId, directory: &TempDir) -> (Lanc
         let document = DocumentId::generate();
         documents.push(document);
         let chunks = passages.iter().zip(0..).map(|(text, position)| Chunk {
-            id: Place { document, version: 1, position }.chunk_id(),
             position,
             text: (*text).to_owned(),
             heading: None,

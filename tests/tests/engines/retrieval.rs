@@ -6,7 +6,7 @@ use jobs::{
         retrieval::Fusion,
     },
     kinds::retrieve::Legs,
-    ports::{Chunk, Embedder, Index, Place, SearchFilter},
+    ports::{Chunk, Embedder, Index, SearchFilter},
 };
 use tempfile::TempDir;
 use worker::engines::{
@@ -22,7 +22,6 @@ async fn shop(embedder: &OnnxEmbedder, directory: &TempDir, tenant: TenantId, te
     let document = DocumentId::generate();
     let vectors = embedder.embed_documents(texts.iter().map(|text| (*text).to_owned()).collect()).await.unwrap();
     let chunks = texts.iter().zip(vectors).zip(0..).map(|((text, vector), position)| Chunk {
-        id: Place { document, version: 1, position }.chunk_id(),
         position,
         text: (*text).to_owned(),
         heading: None,

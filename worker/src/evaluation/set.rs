@@ -25,16 +25,6 @@ pub struct Passage {
     pub heading: Option<String>,
 }
 
-impl Passage {
-    /// What its vector is made from.
-    pub fn headed(&self) -> String {
-        match &self.heading {
-            Some(heading) => format!("{heading}\n{}", self.text),
-            None => self.text.clone(),
-        }
-    }
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {

@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_schema::{ArrowError, SchemaRef};
 use jobs::{
     domain::ids::DocumentId,
-    ports::{Chunk, Embedding, Hit},
+    ports::{Chunk, Embedding, Hit, Place, headed},
 };
 
 use super::words;
@@ -47,13 +47,13 @@ pub fn batch(
     RecordBatch::try_new(
         Arc::clone(schema),
         vec![
-            text(&|chunk| Some(chunk.id.clone())),
+            text(&|chunk| Some(Place { document, version, position: chunk.position }.chunk_id())),
             text(&|_| Some(document.to_string())),
             Arc::new(Int32Array::from(vec![version; chunks.len()])),
             Arc::new(chunks.iter().map(|chunk| Some(chunk.position)).collect::<UInt32Array>()),
             text(&|chunk| Some(chunk.text.clone())),
             text(&|chunk| chunk.heading.clone()),
-            text(&|chunk| Some(words::indexed(&headed_text(chunk)))),
+            text(&|chunk| Some(words::indexed(&headed(chunk.heading.as_deref(), &chunk.text)))),
             Arc::new(chunks.iter().map(|chunk| chunk.page).collect::<UInt32Array>()),
             Arc::new(tags.finish()),
             text(&|chunk| chunk.language.clone()),
@@ -61,13 +61,6 @@ pub fn batch(
             Arc::new(vectors(schema, chunks)?),
         ],
     )
-}
-
-fn headed_text(chunk: &Chunk) -> String {
-    match &chunk.heading {
-        Some(heading) => format!("{heading}\n{}", chunk.text),
-        None => chunk.text.clone(),
-    }
 }
 
 fn vectors(schema: &SchemaRef, chunks: &[Chunk]) -> Result<FixedSizeListArray, ArrowError> {
