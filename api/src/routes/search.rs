@@ -99,8 +99,8 @@ pub async fn search(
         let outcome = searches::outcome(&mut tx, id).await?;
         tx.commit().await?;
         match outcome {
-            Some(Outcome::Found { results, .. }) => {
-                let found: Vec<retrieval::Source> = serde_json::from_value(results).map_err(StoreError::from)?;
+            Some(Outcome::Found(found)) => {
+                let found: Vec<retrieval::Source> = serde_json::from_value(found).map_err(StoreError::from)?;
                 return Ok(Body(Results { results: found.into_iter().map(Source::from).collect() }));
             }
             Some(Outcome::Failed(cause)) => return Err(Problem::unavailable("The search failed.").cause(cause)),

@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use jobs::{
-    domain::ids::{DocumentId, TenantId},
+    domain::{
+        ids::{DocumentId, TenantId},
+        settings::ModelSettings,
+    },
     ports::{
         Chunk, Completion as Reply, DocumentReader, EmbedError, Embedder, Embedding, Engines, Hit, Index, IndexError,
         LanguageModel, ModelError, Passage, Place, Prompt, ReadError, SearchFilter, SendError, SignedRequest,
@@ -106,6 +109,10 @@ impl Index for NoEngine {
 
 #[async_trait]
 impl LanguageModel for NoEngine {
+    fn takes_key(&self, _: &ModelSettings) -> bool {
+        unreachable!("{NONE}")
+    }
+
     async fn complete(&self, _: Prompt, _: mpsc::Sender<String>) -> Result<Reply, ModelError> {
         unreachable!("{NONE}")
     }

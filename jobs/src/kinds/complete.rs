@@ -25,7 +25,6 @@ use crate::{
         ids::{ConversationId, MessageId, TenantId},
         message::Status,
         price,
-        settings::Provider,
     },
     ports::{self, ModelError, Prompt},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
@@ -84,9 +83,9 @@ impl Job for Complete {
         let history = messages::history(&mut tx, self.conversation, question.seq).await?;
         let tenant = tenants::current(&mut tx).await?;
         let settings = &tenant.settings.model;
-        let key = match settings.provider {
-            Provider::Extractive => None,
-            Provider::Auto | Provider::Openai => model_keys::open(&mut tx, &context.runtime.vault).await?,
+        let key = match context.engines().model.takes_key(settings) {
+            true => model_keys::open(&mut tx, &context.runtime.vault).await?,
+            false => None,
         };
         if stream::has_deltas(&mut tx, self.message).await? {
             stream::append(&mut tx, self.conversation, self.message, StreamEvent::Reset, &json!({})).await?;

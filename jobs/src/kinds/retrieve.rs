@@ -94,7 +94,7 @@ impl Job for Retrieve {
         // No message has this id, or it has ended: if anything waits, it is a search.
         if let Some(subject) = envelope.subject {
             let failed = searches::Outcome::Failed(NOT_SEARCHED.to_owned());
-            searches::finish(burial.tx(), SearchId::from_uuid(subject), &failed).await?;
+            searches::finish(burial.tx(), SearchId::from_uuid(subject), &failed, None).await?;
             burial.tell(Topic::Progress, subject);
         }
         Ok(())
@@ -118,7 +118,7 @@ impl Retrieve {
         drop(tx);
         let query = retrieval::contextual_query(&history, &question.text);
         let (sources, record) =
-            self.search(context, &query, &SearchFilter::default(), retrieval::DEFAULT_LIMIT).await?;
+            self.search(context, &query, &SearchFilter::default(), retrieval::DEFAULT_LIMIT, WITH_NEIGHBOURS).await?;
 
         let mut done = context.finish::<TenantTx>().await?;
         if messages::save_sources(done.tx(), message, &sources, &record).await? {
@@ -141,22 +141,23 @@ impl Retrieve {
             languages: parameters.languages,
             min_similarity: parameters.min_similarity,
         };
-        let (sources, record) = self.search(context, &query, &filter, parameters.limit).await?;
+        let (sources, record) = self.search(context, &query, &filter, parameters.limit, 0).await?;
 
         let mut done = context.finish::<TenantTx>().await?;
         let results = serde_json::to_value(sources).map_err(StoreError::from)?;
-        searches::finish(done.tx(), search, &searches::Outcome::Found { results, record }).await?;
+        searches::finish(done.tx(), search, &searches::Outcome::Found(results), Some(&record)).await?;
         done.tell(Topic::Progress, search.uuid());
         done.commit().await
     }
 
-    /// The best sources for a query, and a record of what each leg found and took.
+    /// The best sources for a query, the first of them with their neighbours, and a record of what each leg found and took.
     async fn search(
         &self,
         context: &JobContext,
         query: &str,
         filter: &SearchFilter,
         limit: usize,
+        with_neighbours: usize,
     ) -> Result<(Vec<Source>, Value), Failure> {
         let (embedder, index) = (&*context.engines().embedder, &*context.engines().index);
         let mut legs = Legs::search(embedder, index, self.tenant, query, filter, limit).await?;
@@ -167,7 +168,7 @@ impl Retrieve {
         let searchable = self.searchable(context, &legs).await?;
         legs.retain(|hit| searchable.get(&hit.document).is_some_and(|(_, version)| *version == hit.version));
         let picked = legs.pick(legs.fusion(), limit);
-        let around = self.neighbours(index, &picked).await?;
+        let around = self.neighbours(index, &picked[..picked.len().min(with_neighbours)]).await?;
         let sources = picked.iter().filter_map(|picked| {
             let (name, _) = searchable.get(&picked.hit.document)?;
             let [before, after] = beside(picked.hit.place()).map(|place| around.get(&place?).cloned());
@@ -190,10 +191,9 @@ impl Retrieve {
         Ok(searchable)
     }
 
-    /// The passages beside the best ones, which a model reads on in.
+    /// The passages beside these, which a model reads on in.
     async fn neighbours(&self, index: &dyn Index, picked: &[Picked<'_>]) -> Result<HashMap<Place, String>, Failure> {
-        let best = picked.iter().take(WITH_NEIGHBOURS);
-        let places: Vec<Place> = best.flat_map(|picked| beside(picked.hit.place())).flatten().collect();
+        let places: Vec<Place> = picked.iter().flat_map(|picked| beside(picked.hit.place())).flatten().collect();
         let mut around = index.texts_at(self.tenant, &places).await?;
         around.values_mut().for_each(shorten);
         Ok(around)

@@ -56,6 +56,9 @@ pub enum ModelError {
 
 #[async_trait]
 pub trait LanguageModel: Send + Sync {
+    /// Whether a completion with these settings is paid by a key; where none is, no key need be looked for.
+    fn takes_key(&self, settings: &ModelSettings) -> bool;
+
     /// Completes the prompt, sending pieces of the text to `deltas` as they come. The pieces joined are the
     /// completion's text. A closed receiver does not end the completion.
     async fn complete(&self, prompt: Prompt, deltas: mpsc::Sender<String>) -> Result<Completion, ModelError>;

@@ -43,18 +43,20 @@ pub async fn find(tx: &mut TenantTx, id: SearchId) -> Result<Option<(String, Par
 /// A search's end.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    Found {
-        results: Value,
-        /// Who found what, with scores and times.
-        record: Value,
-    },
+    Found(Value),
     Failed(String),
 }
 
-pub async fn finish(tx: &mut TenantTx, id: SearchId, outcome: &Outcome) -> Result<(), StoreError> {
-    let (results, record, error) = match outcome {
-        Outcome::Found { results, record } => (Some(results), Some(record), None),
-        Outcome::Failed(error) => (None, None, Some(error.as_str())),
+/// Ends a search; `record` says who found what, with scores and times.
+pub async fn finish(
+    tx: &mut TenantTx,
+    id: SearchId,
+    outcome: &Outcome,
+    record: Option<&Value>,
+) -> Result<(), StoreError> {
+    let (results, error) = match outcome {
+        Outcome::Found(results) => (Some(results), None),
+        Outcome::Failed(error) => (None, Some(error.as_str())),
     };
     sqlx::query!(
         "update searches set results = $2, retrieval = $3, error = $4, finished_at = clock_timestamp() where id = $1",
@@ -70,16 +72,11 @@ pub async fn finish(tx: &mut TenantTx, id: SearchId, outcome: &Outcome) -> Resul
 
 /// How a search ended; `None` while it has not.
 pub async fn outcome(tx: &mut TenantTx, id: SearchId) -> Result<Option<Outcome>, StoreError> {
-    let row = sqlx::query!(
-        "select results, retrieval, error from searches where id = $1 and finished_at is not null",
-        id.uuid()
-    )
-    .fetch_optional(tx.connection())
-    .await?;
+    let row = sqlx::query!("select results, error from searches where id = $1 and finished_at is not null", id.uuid())
+        .fetch_optional(tx.connection())
+        .await?;
     Ok(row.map(|row| match row.error {
         Some(error) => Outcome::Failed(error),
-        None => {
-            Outcome::Found { results: row.results.unwrap_or(Value::Null), record: row.retrieval.unwrap_or(Value::Null) }
-        }
+        None => Outcome::Found(row.results.unwrap_or(Value::Null)),
     }))
 }

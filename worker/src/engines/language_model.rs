@@ -8,7 +8,7 @@ mod prompt;
 use anyhow::Context;
 use async_trait::async_trait;
 use jobs::{
-    domain::settings::Provider,
+    domain::settings::{ModelSettings, Provider},
     ports::{Completion, LanguageModel, ModelError, Prompt},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -56,6 +56,10 @@ impl ModelRouter {
 
 #[async_trait]
 impl LanguageModel for ModelRouter {
+    fn takes_key(&self, settings: &ModelSettings) -> bool {
+        self.openai.is_some() && settings.provider != Provider::Extractive
+    }
+
     async fn complete(&self, prompt: Prompt, deltas: mpsc::Sender<String>) -> Result<Completion, ModelError> {
         match (prompt.settings.provider, &self.openai) {
             (Provider::Auto | Provider::Openai, Some(openai)) => openai.complete(prompt, deltas).await,
