@@ -13,12 +13,21 @@ use jobs::{
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use crate::state::AppState;
+use crate::{problem::Problem, state::AppState};
 
 /// Longest wait a client may ask for.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How often the database is asked when no signal comes.
 const FALLBACK: Duration = Duration::from_secs(1);
+
+/// The wait that a client asks for in seconds.
+pub fn asked(seconds: Option<u64>) -> Result<Duration, Problem> {
+    let wait = Duration::from_secs(seconds.unwrap_or_default());
+    match wait <= MAX_WAIT {
+        true => Ok(wait),
+        false => Err(Problem::field("wait", format!("must be 0 to {} seconds", MAX_WAIT.as_secs()))),
+    }
+}
 
 /// Somebody who waits for one subject. Made before the state is read, so that no change falls between.
 pub struct Waiter<'a> {

@@ -3,8 +3,6 @@
 pub mod body;
 pub mod upload;
 
-use std::time::Duration;
-
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -34,7 +32,7 @@ use crate::{
     request_id::RequestId,
     routes::erasures::Erasing,
     state::AppState,
-    waiting::{MAX_WAIT, Waiter},
+    waiting::{self, Waiter},
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -140,10 +138,7 @@ pub async fn read(
     PathId(id): PathId<DocumentId>,
     Query(Wait { wait }): Query<Wait>,
 ) -> Result<Json<Document>, Problem> {
-    let wait = Duration::from_secs(wait.unwrap_or_default());
-    if wait > MAX_WAIT {
-        return Err(Problem::field("wait", format!("must be 0 to {} seconds", MAX_WAIT.as_secs())));
-    }
+    let wait = waiting::asked(wait)?;
     let place = if wait.is_zero() { None } else { state.waiter() };
     let mut waiter = Waiter::new(&state, Topic::Progress, id.uuid(), wait);
     loop {

@@ -129,28 +129,32 @@ pub async fn mark_pending(
     Ok(())
 }
 
-/// Has a document that failed, or is stale, read anew; returns its state and version, `None` when the tenant has none of this
-/// id.
+/// Has a document that failed, or is stale, read anew, and leaves any other as it is; returns its state and version, `None`
+/// when the tenant has none of this id.
 pub async fn retry(tx: &mut TenantTx, id: DocumentId) -> Result<Option<(Status, i32)>, StoreError> {
     let tenant = tx.tenant().uuid();
     let row = sqlx::query!(
-        "update documents set updated_at = now(), reason = case when status in ('failed', 'stale') then null else reason end,
-           chunks_done = case when status in ('failed', 'stale') then 0 else chunks_done end,
-           chunks_total = case when status in ('failed', 'stale') then null else chunks_total end,
-           status = case when status in ('failed', 'stale') then 'pending' else status end
-         where tenant_id = $1 and id = $2 and status <> 'deleting'
-         returning status, version",
+        "select status, version from documents
+         where tenant_id = $1 and id = $2 and status <> 'deleting' for no key update",
         tenant,
         id.uuid()
     )
     .fetch_optional(tx.connection())
     .await?;
-    row.map(|row| {
-        let status = Status::parse(&row.status)
-            .ok_or(StoreError::Unreadable { column: "documents.status", value: row.status })?;
-        Ok((status, row.version))
-    })
-    .transpose()
+    let Some(row) = row else { return Ok(None) };
+    let status =
+        Status::parse(&row.status).ok_or(StoreError::Unreadable { column: "documents.status", value: row.status })?;
+    if !matches!(status, Status::Failed | Status::Stale) {
+        return Ok(Some((status, row.version)));
+    }
+    sqlx::query!(
+        "update documents set status = 'pending', reason = null, chunks_done = 0, chunks_total = null, updated_at = now()
+         where id = $1",
+        id.uuid()
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(Some((Status::Pending, row.version)))
 }
 
 /// How far a version has come.
@@ -163,9 +167,9 @@ pub struct Progress {
     pub pages_total: Option<i32>,
 }
 
-/// Notes how far a version has come; returns false when it was overtaken or is being removed.
-pub async fn progress(tx: &mut TenantTx, id: DocumentId, version: i32, progress: Progress) -> Result<bool, StoreError> {
-    let noted = sqlx::query!(
+/// Notes how far a version has come, unless it was overtaken or is being removed.
+pub async fn progress(tx: &mut TenantTx, id: DocumentId, version: i32, progress: Progress) -> Result<(), StoreError> {
+    sqlx::query!(
         "update documents set chunks_done = $3, chunks_total = $4, pages_done = $5, pages_total = $6, updated_at = now()
          where id = $1 and version = $2 and status <> 'deleting'",
         id.uuid(),
@@ -177,7 +181,7 @@ pub async fn progress(tx: &mut TenantTx, id: DocumentId, version: i32, progress:
     )
     .execute(tx.connection())
     .await?;
-    Ok(noted.rows_affected() == 1)
+    Ok(())
 }
 
 pub async fn mark_processing(tx: &mut TenantTx, id: DocumentId) -> Result<(), StoreError> {

@@ -38,8 +38,7 @@ const SMALL: u64 = 1024 * 1024;
 /// Uploads a document, as text in JSON or as a file of a form. It can be searched when its status is `ready`.
 ///
 /// PDF, DOCX, PPTX, XLSX, HTML, Markdown, plain text in any common encoding, CSV, JSON and JSON lines are read; the bytes
-/// decide, not the name. A document that cannot be
-/// read becomes `failed`, with the reason.
+/// decide, not the name. A document that cannot be read becomes `failed`, with the reason.
 #[utoipa::path(
     post, path = "/v1/documents", tag = "documents", operation_id = "upload_document",
     security(("tenant_key" = ["documents:write"])),

@@ -1,7 +1,5 @@
 //! Reading a message, at once or when it is final.
 
-use std::time::Duration;
-
 use axum::{Json, extract::State};
 use jobs::domain::ids::MessageId;
 use serde::Deserialize;
@@ -12,7 +10,7 @@ use crate::{
     extract::{Caller, PathId, Query, scope::Read},
     problem::Problem,
     state::AppState,
-    waiting::{self, MAX_WAIT},
+    waiting,
 };
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,10 +35,7 @@ pub async fn read(
     PathId(id): PathId<MessageId>,
     Query(parameters): Query<Parameters>,
 ) -> Result<Json<Message>, Problem> {
-    let wait = Duration::from_secs(parameters.wait.unwrap_or_default());
-    if wait > MAX_WAIT {
-        return Err(Problem::field("wait", format!("must be 0 to {} seconds", MAX_WAIT.as_secs())));
-    }
+    let wait = waiting::asked(parameters.wait)?;
     let message = waiting::for_message(&state, caller.id, id, wait).await?;
     message.map(|message| Json(message.into())).ok_or_else(|| Problem::not_found("message"))
 }

@@ -31,7 +31,6 @@ fn text(archive: &mut Archive, file: &str, levels: &HashMap<String, usize>) -> R
                 // Shown instead of what stands beside it by old programs: the same again.
                 "Fallback" => in_fallback += 1,
                 _ if in_fallback > 0 => {}
-                "p" => blocks.open_paragraph(),
                 "t" => in_text = true,
                 "tab" | "ptab" => blocks.push_text(" "),
                 "br" | "cr" => blocks.push_text("\n"),
@@ -47,17 +46,13 @@ fn text(archive: &mut Archive, file: &str, levels: &HashMap<String, usize>) -> R
                         paragraph.list_item = true;
                     }
                 }
-                "tbl" => blocks.open_table(),
-                "tr" => blocks.open_row(),
-                "tc" => blocks.open_cell(),
-                _ => {}
+                name => blocks.open(name),
             }
         }
         Node::Close("Fallback") => in_fallback = in_fallback.saturating_sub(1),
         _ if in_fallback > 0 => {}
         Node::Close("t") => in_text = false,
-        Node::Close("p") => blocks.close_paragraph(),
-        Node::Close("tbl") => blocks.close_table(),
+        Node::Close(name) => blocks.close(name),
         Node::Text(text) if in_text => blocks.push_text(text),
         _ => {}
     })?;

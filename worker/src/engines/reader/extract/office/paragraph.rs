@@ -20,8 +20,24 @@ pub struct Paragraph {
 }
 
 impl Blocks {
-    pub fn open_paragraph(&mut self) {
-        self.paragraphs.push(Paragraph::default());
+    /// Begins what an element of this name begins, by the names that text and slides share.
+    pub fn open(&mut self, name: &str) {
+        match name {
+            "p" => self.paragraphs.push(Paragraph::default()),
+            "tbl" => self.tables.push(Vec::new()),
+            "tr" => self.open_row(),
+            "tc" => self.open_cell(),
+            _ => {}
+        }
+    }
+
+    /// Ends what [`Blocks::open`] began.
+    pub fn close(&mut self, name: &str) {
+        match name {
+            "p" => self.close_paragraph(),
+            "tbl" => self.close_table(),
+            _ => {}
+        }
     }
 
     /// The innermost one.
@@ -35,7 +51,7 @@ impl Blocks {
         }
     }
 
-    pub fn close_paragraph(&mut self) {
+    fn close_paragraph(&mut self) {
         let Some(Paragraph { text, level, list_item }) = self.paragraphs.pop() else { return };
         let lines: Vec<String> =
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -57,23 +73,19 @@ impl Blocks {
         }
     }
 
-    pub fn open_table(&mut self) {
-        self.tables.push(Vec::new());
-    }
-
-    pub fn open_row(&mut self) {
+    fn open_row(&mut self) {
         if let Some(rows) = self.tables.last_mut() {
             rows.push(Vec::new());
         }
     }
 
-    pub fn open_cell(&mut self) {
+    fn open_cell(&mut self) {
         if let Some(row) = self.tables.last_mut().and_then(|rows| rows.last_mut()) {
             row.push(String::new());
         }
     }
 
-    pub fn close_table(&mut self) {
+    fn close_table(&mut self) {
         let Some(rows) = self.tables.pop() else { return };
         let text = table(rows);
         match self.tables.last_mut().and_then(|rows| rows.last_mut()?.last_mut()) {

@@ -51,22 +51,18 @@ fn text(archive: &mut Archive, slide: &str) -> Result<String, String> {
                 frame = FRAME.contains(&kind.as_str());
             }
             "p" => {
-                blocks.open_paragraph();
+                blocks.open("p");
                 if let Some(paragraph) = blocks.paragraph() {
                     paragraph.level = usize::from(title);
                 }
             }
             "t" => in_text = !frame,
             "br" => blocks.push_text("\n"),
-            "tbl" => blocks.open_table(),
-            "tr" => blocks.open_row(),
-            "tc" => blocks.open_cell(),
-            _ => {}
+            name => blocks.open(name),
         },
         Node::Close("sp") => (title, frame) = (false, false),
         Node::Close("t") => in_text = false,
-        Node::Close("p") => blocks.close_paragraph(),
-        Node::Close("tbl") => blocks.close_table(),
+        Node::Close(name) => blocks.close(name),
         Node::Text(text) if in_text => blocks.push_text(text),
         _ => {}
     })?;
