@@ -20,6 +20,7 @@ RUN cargo chef prepare --recipe-path recipe.json
 
 # The dependencies are a layer of their own: it is built again only when a manifest or the lock file changes.
 FROM rust AS build
+ENV CARGO_PROFILE_RELEASE_LTO=thin
 COPY --from=plan /src/recipe.json recipe.json
 RUN cargo chef cook --release --locked --package api --package worker --recipe-path recipe.json
 COPY . .

@@ -139,12 +139,13 @@ pub async fn conversations_kept_their_order(stack: &Stack, accepted: &[Accepted]
     .await;
 }
 
-/// Finished jobs finished once each, and nothing is left over.
+/// Finished jobs finished once each, and nothing is left over. One kind is a new job each period under its old key.
 pub async fn every_job_finished_once(stack: &Stack) {
     none(
         stack,
         "jobs that finished twice",
-        "select concat_ws(' ', kind, key, count(*)) from job_history group by kind, key having count(*) > 1",
+        "select concat_ws(' ', kind, key, count(*)) from job_history where kind <> 'maintain_index'
+         group by kind, key having count(*) > 1",
     )
     .await;
     assert_eq!(stack.database.count("select count(*) from jobs").await, 0, "jobs in the ledger");
