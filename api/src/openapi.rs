@@ -36,6 +36,7 @@ const SESSION: &str = "console_session";
         (name = "messages", description = "A customer's question in, a sourced and scored answer out."),
         (name = "conversations", description = "Transcripts."),
         (name = "data", description = "Taking it away, and having it erased."),
+        (name = "channels", description = "Accounts at providers where customers write."),
         (name = "search", description = "Retrieval without an answer."),
         (name = "events", description = "What happened, and who is told."),
         (name = "jobs", description = "Work that gave up: run again or discarded."),

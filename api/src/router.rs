@@ -20,8 +20,8 @@ use crate::{
     admission, cors, guard, https, limits, observe, openapi,
     problem::{Kind, Problem, render},
     routes::{
-        api_keys, api_logs, audit_log, contacts, conversations, dead_jobs, documents, endpoints, erasures, events,
-        exports, messages, operator_keys, probes, search, sessions, stripe, tenants, usage, users,
+        api_keys, api_logs, audit_log, channels, contacts, conversations, dead_jobs, documents, endpoints, erasures,
+        events, exports, messages, operator_keys, probes, search, sessions, stripe, tenants, usage, users,
     },
     slow_body,
     state::AppState,
@@ -72,6 +72,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(search::search))
         .routes(routes!(documents::read, documents::delete))
         .routes(routes!(documents::retry))
+        .routes(routes!(channels::list, channels::create))
+        .routes(routes!(channels::read, channels::delete))
+        .routes(routes!(channels::secrets::set))
         .routes(routes!(endpoints::list, endpoints::create))
         .routes(routes!(endpoints::read, endpoints::delete))
         .routes(routes!(events::list))

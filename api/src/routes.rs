@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod api_logs;
 pub mod audit_log;
+pub mod channels;
 pub mod contacts;
 pub mod conversations;
 pub mod dead_jobs;

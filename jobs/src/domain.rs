@@ -3,6 +3,7 @@
 pub mod access;
 pub mod account;
 pub mod audit;
+pub mod channel;
 pub mod confidence;
 pub mod document;
 pub mod egress;

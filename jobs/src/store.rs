@@ -12,6 +12,7 @@ pub mod answers;
 pub mod api_keys;
 pub mod api_logs;
 pub mod audit;
+pub mod channels;
 pub mod checks;
 pub mod conversations;
 pub mod dead_jobs;

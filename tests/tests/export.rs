@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use loadtest::client::{Client, Contact, Message, Submission, TextUpload};
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tests::Stack;
 use uuid::Uuid;
 
@@ -52,6 +53,11 @@ async fn a_tenant_takes_away_all_it_has_and_no_secret() {
     let document = client.upload_text(&upload).await.unwrap();
     client.settled_document(&document.id, LIMIT).await.unwrap();
     let endpoint = client.create_endpoint("http://127.0.0.1:1024/", &["billing.payment_failed"]).await.unwrap();
+    let account = json!({ "type": "messenger", "name": "Page", "account_id": "4711" });
+    let channel: Value = client.call(Method::POST, "/v1/channels", Some(&account)).await.unwrap().parse().unwrap();
+    let secrets = format!("/v1/channels/{}/secrets", channel["id"].as_str().unwrap());
+    let app_secret = "the-app-secret-of-the-page";
+    client.call(Method::PATCH, &secrets, Some(&json!({ "app_secret": app_secret }))).await.unwrap();
     let answered = ask(&client, "one", "How waterproof is the tent?").await;
     let handed_over = ask(&client, "two", "May I speak to a human being please?").await;
     let theirs = ask(&neighbour, "one", "What do the neighbours ask?").await;
@@ -86,6 +92,7 @@ async fn a_tenant_takes_away_all_it_has_and_no_secret() {
         ("tenant", 1),
         ("usage", 1),
         ("document", 1),
+        ("channel", 1),
         ("webhook_endpoint", 1),
         ("conversation", 252),
         ("transcript_line", 4 + 250 + 350),
@@ -110,7 +117,7 @@ async fn a_tenant_takes_away_all_it_has_and_no_secret() {
     assert!(message["data"]["answer"]["sources"][0]["content"].as_str().unwrap().contains("5000 mm"), "{message}");
     assert!(text_of_export.contains(&handed_over.id));
     assert!(!text_of_export.contains(&theirs.id) && !text_of_export.contains("neighbours"));
-    for secret in [&tenant.callback_secret, &tenant.api_key.key, &endpoint.secret, "whsec_", "mk_live_"] {
+    for secret in [&tenant.callback_secret, &tenant.api_key.key, &endpoint.secret, app_secret, "whsec_", "mk_live_"] {
         assert!(!text_of_export.contains(secret), "a secret is among it");
     }
     assert!(lines.iter().all(|line| line.get("original").is_none()));
@@ -120,7 +127,7 @@ async fn a_tenant_takes_away_all_it_has_and_no_secret() {
         lines.iter().find(|line| line["type"] == "document").unwrap()["original"].as_str().unwrap().to_owned();
     let decoded = sqlx::query_scalar::<_, Vec<u8>>("select decode($1, 'base64')").bind(original).fetch_one(owner);
     assert_eq!(String::from_utf8(decoded.await.unwrap()).unwrap(), text);
-    let odd = client.call(reqwest::Method::GET, "/v1/export?originals=perhaps", None).await.unwrap_err();
+    let odd = client.call(Method::GET, "/v1/export?originals=perhaps", None).await.unwrap_err();
     assert_eq!(odd.status(), Some(422));
     stack.finish().await;
 }

@@ -1,5 +1,6 @@
 //! Secrets at rest: nothing of them can be read in the database, and their keys change while the product works.
 
+mod channel;
 mod model_key;
 
 use std::{

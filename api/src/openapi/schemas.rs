@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use jobs::domain::{
     access::{Permission, Role},
     audit::Action,
+    channel::ChannelType,
     document::{MAX_TAG_CHARS, MAX_TAGS},
     event::EventType,
     message::Status,
@@ -44,6 +45,10 @@ pub fn scopes() -> Schema {
         .examples([json!(["read"])])
         .build()
         .into()
+}
+
+pub fn channel_type() -> Object {
+    names(ChannelType::ALL.map(ChannelType::as_str))
 }
 
 pub fn role() -> Object {

@@ -74,6 +74,8 @@ kinds! {
     KeyEnded = CONFLICT, "key-ended", "The key has ended";
     /// The tenant has a user with this email.
     EmailTaken = CONFLICT, "email-taken", "There is a user with this email";
+    /// The tenant has a channel of this account.
+    AccountTaken = CONFLICT, "account-taken", "There is a channel of this account";
     /// The team would be left without an owner who can log in.
     LastOwner = CONFLICT, "last-owner", "An owner must remain";
     /// A fixed number of such things per tenant is reached; `limit` says which.

@@ -17,7 +17,9 @@ impl From<StoreError> for Problem {
                     .detail("A replay is running: wait until it has finished, or cancel it.")
                     .with("limit", 1),
                 "users_email_unique" => Self::new(Kind::EmailTaken),
+                "channels_account_unique" => Self::new(Kind::AccountTaken),
                 // Erased between the look-up and the write.
+                "channel_secrets_channel_fk" => Self::not_found("channel"),
                 "messages_conversation_fk" | "message_stream_conversation_fk" => Self::not_found("conversation"),
                 _ => Self::new(Kind::Internal).cause(error),
             },

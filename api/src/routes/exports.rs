@@ -51,8 +51,8 @@ pub struct Parameters {
 }
 
 /// Exports all of a tenant's data as lines of JSON, each `{"type": …, "data": …}` in the API's shapes: the tenant, its
-/// usage, documents, webhook endpoints, conversations with their transcripts, messages and escalations, and events. No
-/// secret is among it. The last line is of type `end`, and without it the export is not whole.
+/// usage, documents, channels, webhook endpoints, conversations with their transcripts, messages and escalations, and
+/// events. No secret is among it. The last line is of type `end`, and without it the export is not whole.
 #[utoipa::path(
     get, path = "/v1/export", tag = "data", operation_id = "export_tenant",
     security(("tenant_key" = ["admin"])),

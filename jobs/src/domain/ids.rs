@@ -103,6 +103,7 @@ id!(/** A conversation with one contact. */ ConversationId, "conv");
 id!(/** A message, from a customer, the assistant or an agent. */ MessageId, "msg");
 id!(/** A document of the tenant's knowledge. */ DocumentId, "doc");
 id!(/** An event of the catalogue; also the `webhook-id` a receiver deduplicates on. */ EventId, "evt");
+id!(/** An account at a provider where customers write. */ ChannelId, "chan");
 id!(/** A webhook endpoint. */ EndpointId, "whe");
 id!(/** A hand-over to a human. */ EscalationId, "esc");
 id!(/** A search made through the API. */ SearchId, "srch");

@@ -14,6 +14,7 @@ use crate::domain::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
     CallbackSecret,
+    ChannelSecret,
     EndpointSecret,
     ModelKey,
     /// Responses that show a secret.
@@ -21,12 +22,14 @@ pub enum Column {
 }
 
 impl Column {
-    pub const ALL: [Self; 4] = [Self::CallbackSecret, Self::EndpointSecret, Self::ModelKey, Self::SavedResponse];
+    pub const ALL: [Self; 5] =
+        [Self::CallbackSecret, Self::ChannelSecret, Self::EndpointSecret, Self::ModelKey, Self::SavedResponse];
 
     /// `table.column`. Authenticated with every value: a renamed column keeps its name here.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CallbackSecret => "tenants.callback_secret",
+            Self::ChannelSecret => "channel_secrets.value",
             Self::EndpointSecret => "webhook_endpoints.secret",
             Self::ModelKey => "model_keys.key",
             Self::SavedResponse => "idempotency_keys.sealed",
@@ -122,6 +125,17 @@ async fn page(tx: &mut SystemTx, column: Column, after: Option<Uuid>, limit: i64
             .fetch_all(connection)
             .await?
         }
+        Column::ChannelSecret => {
+            sqlx::query_as!(
+                Row,
+                r#"select id, tenant_id as "tenant?", value as sealed from channel_secrets
+                   where $1::uuid is null or id > $1 order by id limit $2"#,
+                after,
+                limit,
+            )
+            .fetch_all(connection)
+            .await?
+        }
         Column::EndpointSecret => {
             sqlx::query_as!(
                 Row,
@@ -171,6 +185,14 @@ async fn replace(
             "update tenants t set callback_secret = n.new
              from unnest($1::uuid[], $2::bytea[], $3::bytea[]) n (id, old, new)
              where t.id = n.id and t.callback_secret = n.old",
+            ids,
+            old,
+            new,
+        ),
+        Column::ChannelSecret => sqlx::query!(
+            "update channel_secrets c set value = n.new
+             from unnest($1::uuid[], $2::bytea[], $3::bytea[]) n (id, old, new)
+             where c.id = n.id and c.value = n.old",
             ids,
             old,
             new,

@@ -79,6 +79,8 @@ impl Operation {
             "NewOperatorKey" => json!({ "name": "Taken" }),
             "NewUser" => json!({ "email": "taken@example.com", "name": "Taken", "role": "owner" }),
             "NewModelKey" => json!({ "key": "sk-taken-0123456789" }),
+            "NewChannel" => json!({ "type": "messenger", "name": "Taken", "account_id": "1" }),
+            "ChannelSecrets" => json!({ "app_secret": "taken-0123456789" }),
             "NewTenant" => json!({ "name": "Taken" }),
             "NewWebhookEndpoint" => json!({ "url": "https://example.com/" }),
             "Submission" => json!({ "text": "Taken?", "conversation_id": theirs.ids["/v1/conversations"] }),

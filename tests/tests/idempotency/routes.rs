@@ -83,6 +83,8 @@ async fn a_repeated_creation_changes_nothing_on_every_route() {
     once(&sender, "/v1/documents", document("one"), document("two")).await;
     let endpoint = |path: &str| json!({ "url": format!("https://example.com/{path}") });
     once(&sender, "/v1/webhook-endpoints", endpoint("a"), endpoint("b")).await;
+    let channel = |account: &str| json!({ "type": "whatsapp", "name": "Care", "account_id": account });
+    once(&sender, "/v1/channels", channel("1"), channel("2")).await;
     let other = once(&sender, "/v1/api-keys", key("c"), key("d")).await;
     let path = format!("/v1/api-keys/{}/rotate", other["id"].as_str().unwrap());
     once(&sender, &path, rotation.0, rotation.1).await;
@@ -103,7 +105,8 @@ async fn a_repeated_creation_changes_nothing_on_every_route() {
         ("select count(*) from documents", 1),
         ("select count(*) from webhook_endpoints", 1),
         ("select count(*) from dead_job_replays", 1),
-        ("select count(*) from idempotency_keys", 14),
+        ("select count(*) from channels", 1),
+        ("select count(*) from idempotency_keys", 15),
         // Responses that show a secret.
         ("select count(*) from idempotency_keys where sealed is not null", 10),
         ("select count(*) from idempotency_keys where response::text ~ 'whsec_|mk_live_|mk_admin_|mk_invite_'", 0),

@@ -8,8 +8,8 @@ use chrono::Utc;
 use jobs::{
     domain::ids::ConversationId,
     store::{
-        Scope, StoreError, answers, conversations, documents, endpoints, escalations, events, originals::Version,
-        tenants::Tenant, transcript,
+        Scope, StoreError, answers, channels, conversations, documents, endpoints, escalations, events,
+        originals::Version, tenants::Tenant, transcript,
     },
 };
 use serde::Serialize;
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use super::Walk;
 use crate::{
     routes::{
+        channels::Channel,
         conversations::{Conversation, Line},
         documents::Document,
         endpoints::Endpoint,
@@ -65,6 +66,7 @@ impl Writer {
             Walk::Tenant { originals } => {
                 self.tenant().await?;
                 self.documents(*originals).await?;
+                self.channels().await?;
                 self.endpoints().await?;
                 self.conversations(None).await?;
                 self.events(None).await?;
@@ -119,6 +121,21 @@ impl Writer {
         }
         self.buffer.extend_from_slice(b"\"}\n");
         Ok(())
+    }
+
+    async fn channels(&mut self) -> io::Result<()> {
+        let mut after = None;
+        loop {
+            let mut tx = self.state.read(self.tenant.id).await.map_err(failed)?;
+            let rows = channels::list(&mut tx, after, PAGE).await.map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.id);
+            for row in rows {
+                self.line("channel", Channel::from(row))?;
+            }
+            self.flush().await?;
+        }
     }
 
     async fn endpoints(&mut self) -> io::Result<()> {

@@ -16,8 +16,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Stands in the tenant's document and nowhere else.
 pub const SECRET: &str = "quaggafern";
 /// Every collection of which a path names one, with the prefix of its ids.
-const COLLECTIONS: [(&str, &str); 13] = [
+const COLLECTIONS: [(&str, &str); 14] = [
     ("/v1/api-keys", "key"),
+    ("/v1/channels", "chan"),
     ("/v1/contacts", "cust"),
     ("/v1/conversations", "conv"),
     ("/v1/documents", "doc"),
@@ -57,6 +58,13 @@ impl Belongings {
         let own = Some(json!({ "key": format!("sk-of-{name}-0123456789") }));
         assert_eq!(ask(&client, Method::PUT, "/v1/tenant/model-key", own).await.0, 200);
 
+        let channel = json!({ "type": "whatsapp", "name": name, "account_id": "106540352242922" });
+        let (status, channel) = ask(&client, Method::POST, "/v1/channels", Some(channel)).await;
+        assert_eq!(status, 201, "{channel}");
+        let channel = text(&channel, "id").to_owned();
+        let own = Some(json!({ "app_secret": format!("secret-of-{name}-0123456789") }));
+        assert_eq!(ask(&client, Method::PATCH, &format!("/v1/channels/{channel}/secrets"), own).await.0, 200);
+
         // Refuses what it gets, so that deliveries to it end among the dead.
         let receiver = Receiver::start().await.expect("a port");
         receiver.set_behaviour(Behaviour::answering([400]));
@@ -95,6 +103,7 @@ impl Belongings {
 
         let ids = BTreeMap::from([
             ("/v1/api-keys", text(&api_key, "id").to_owned()),
+            ("/v1/channels", channel),
             ("/v1/contacts", format!("here-{name}")),
             ("/v1/conversations", message.conversation_id.clone()),
             ("/v1/documents", document.id),
