@@ -13,6 +13,7 @@
 
 pub mod backend;
 pub mod context;
+mod cpu;
 pub mod dispatch;
 pub mod envelope;
 pub mod group_commit;

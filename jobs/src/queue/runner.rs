@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::{
     backend::{Delivery, Lease},
     context::{JobContext, Runtime},
+    cpu,
     envelope::Envelope,
     job::Job,
     outcome::Failure,
@@ -55,12 +56,15 @@ async fn run_delivery<J: Job>(delivery: Delivery, runtime: Runtime) {
     tokio::select! {
         biased;
         () = lost.cancelled() => count::<J>("lease_lost"),
-        told = run_leased::<J>(envelope, crashes, &lease, runtime).instrument(span) => match told {
-            Some(()) => lease.finish(),
-            // Dropping the lease puts the job back: the ledger still says what it said before this run.
-            None => {
-                count::<J>("released");
-                tokio::time::sleep(RELEASE_PAUSE).await;
+        (told, spent) = cpu::timed(run_leased::<J>(envelope, crashes, &lease, runtime)).instrument(span) => {
+            metrics::histogram!("metachat_job_cpu_seconds", "kind" => J::KIND).record(spent.as_secs_f64());
+            match told {
+                Some(()) => lease.finish(),
+                // Dropping the lease puts the job back: the ledger still says what it said before this run.
+                None => {
+                    count::<J>("released");
+                    tokio::time::sleep(RELEASE_PAUSE).await;
+                }
             }
         },
     }

@@ -56,6 +56,8 @@ pub struct Stage {
     pub runs: f64,
     pub wait_mean_ms: f64,
     pub run_mean_ms: f64,
+    /// Of a worker's processor, without what the job hands to other threads.
+    pub cpu_mean_ms: f64,
     /// Slots that were busy at the mean.
     pub busy: f64,
 }
@@ -167,6 +169,7 @@ impl Totals {
                 runs,
                 wait_mean_ms: waited / started * 1e3,
                 run_mean_ms: ran / runs.max(1.0) * 1e3,
+                cpu_mean_ms: self.rise(before, "metachat_job_cpu_seconds_sum", kind) / runs.max(1.0) * 1e3,
                 busy: ran / passed,
             }
         };

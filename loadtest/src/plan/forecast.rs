@@ -142,7 +142,7 @@ mod tests {
     /// A hundred answers a second: 2 ms of api, 5 of worker, 4 of Postgres and 1 of Redis each.
     fn report(arrivals: u64) -> Report {
         let process = |cores: f64| json!({ "cores": cores, "resident_mb": 300.0 });
-        let stage = |run: f64| json!({ "runs": 6_000.0, "wait_mean_ms": 1.0, "run_mean_ms": run, "busy": 1.0 });
+        let stage = |run: f64| json!({ "runs": 6_000.0, "wait_mean_ms": 1.0, "run_mean_ms": run, "cpu_mean_ms": run, "busy": 1.0 });
         let report = json!({
             "scenario": "steady", "description": "", "began": "", "processors": 2, "load_seconds": 60.0, "model_latency_ms": 0.0,
             "loads": [], "samples": [], "limits": [],

@@ -74,7 +74,8 @@ fn outcomes(report: &Report) -> Table {
 }
 
 fn stages(report: &Report) -> Table {
-    let mut table = table(["job", "runs", "wait, mean ms", "run, mean ms", "slots busy"]);
+    let mut table = table(["job", "runs", "wait, mean ms", "run, mean ms", "slots busy", "CPU ms per answer"]);
+    let answers = report.totals.answered.max(1) as f64;
     for (kind, stage) in &report.stages {
         table.add_row([
             kind.clone(),
@@ -82,8 +83,12 @@ fn stages(report: &Report) -> Table {
             format!("{:.2}", stage.wait_mean_ms),
             format!("{:.2}", stage.run_mean_ms),
             format!("{:.2}", stage.busy),
+            format!("{:.2}", stage.cpu_mean_ms * stage.runs / answers),
         ]);
     }
+    // On threads of its own.
+    let embedding = format!("{:.2}", report.totals.embed_mean_ms);
+    table.add_row(["embedding a question", "", "", &embedding, "", &embedding]);
     table
 }
 
