@@ -143,7 +143,9 @@ async fn a_backlog_of_100_000_delays_no_other_tenant() {
     let ran = noise.load(Ordering::Relaxed) - before;
     let held = lanes.stats(KIND).await.unwrap().held;
     let behind_the_window = took.mul_f64(WINDOW as f64 / ran as f64);
-    println!("wait p99: idle {idle:?}, beside {ran} jobs in {took:?} {busy:?}, behind the window {behind_the_window:?}; a look at the ledger: {pages} pages");
+    println!(
+        "wait p99: idle {idle:?}, beside {ran} jobs in {took:?} {busy:?}, behind the window {behind_the_window:?}; a look at the ledger: {pages} pages"
+    );
     assert!(held <= WINDOW + SLOTS + 1, "{held} jobs are in the lane");
     assert!(ran > SAMPLES && before + ran < BACKLOG, "the backlog ran all along: {ran}");
     let bound = (behind_the_window / PART_OF_THE_WINDOW).max(3 * idle);
