@@ -35,6 +35,8 @@ create table messages (
   reply_to uuid,
   metadata jsonb,
   callback_url text,
+  -- The trace of the request that brought it.
+  traceparent text,
   status text,
   epoch integer not null default 0,
   sources jsonb,

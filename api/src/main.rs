@@ -34,7 +34,13 @@ enum Command {
 async fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("installed first, once");
     let Cli { command, logs, settings } = Cli::parse();
-    telemetry::init_logs(&logs);
+    let export = match telemetry::init_logs(&logs) {
+        Ok(export) => export,
+        Err(problem) => {
+            tracing::error!("{problem}");
+            return ExitCode::FAILURE;
+        }
+    };
     let ended = match command.unwrap_or(Command::Serve) {
         Command::Serve => process::run(settings).await,
         Command::Migrate => migrate::run(settings.database).await,
@@ -43,6 +49,7 @@ async fn main() -> ExitCode {
             Ok(())
         }
     };
+    export.flush().await;
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(problems) => {

@@ -9,10 +9,11 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use jobs::{domain::ids::RequestLogId, store::api_logs::NewEntry};
-use tracing::Instrument;
+use jobs::{domain::ids::RequestLogId, store::api_logs::NewEntry, trace};
+use tracing::{Instrument, Span, field};
 
 use crate::{
+    extract::Traceparent,
     facts::Facts,
     proxies::Peer,
     request_id::{self, RequestId},
@@ -32,7 +33,19 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
     request.extensions_mut().insert(facts.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", request_id = %id, %method, route, client = %facts.client().address, tenant = tracing::field::Empty);
+    let given = Traceparent::given(request.headers());
+    let (traced, joined) = trace::join(span_of(&method, &route, given), given);
+    let traceparent = Traceparent::or_fresh(joined);
+    let logged = tracing::info_span!(
+        "request",
+        request_id = %id,
+        %method,
+        route,
+        client = %facts.client().address,
+        trace_id = traceparent.id(),
+        tenant = field::Empty,
+    );
+    request.extensions_mut().insert(traceparent);
 
     let in_flight = InFlight::enter();
     let mut response = async {
@@ -44,21 +57,48 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
         }
         response
     }
-    .instrument(span)
+    .instrument(logged)
+    .instrument(traced.clone())
     .await;
     drop(in_flight);
+    let status = response.status();
+    traced.record("http.response.status_code", status.as_u16());
+    traced.record("metachat.tenant.id", facts.caller().0.map(field::display));
+    if status.is_server_error() {
+        trace::fail(&traced);
+    }
+    drop(traced);
 
     let took = started.elapsed();
     if !is_probe(&route) {
-        state.api_log.record(entry(&facts, &id, known(&method), &route, response.status(), took));
+        state.api_log.record(entry(&facts, &id, known(&method), &route, status, took));
     }
     metrics::histogram!(
         "metachat_http_request_seconds",
-        "method" => known(&method), "route" => route, "status" => class(response.status())
+        "method" => known(&method), "route" => route, "status" => class(status)
     )
     .record(took.as_secs_f64());
     response.headers_mut().insert(request_id::HEADER, id.header_value());
     response
+}
+
+/// The span of a request; none for probes, which come every few seconds and tell nothing.
+fn span_of(method: &Method, route: &str, given: Option<&str>) -> Span {
+    if is_probe(route) || !trace::wanted(given) {
+        return Span::none();
+    }
+    let method = known(method);
+    tracing::info_span!(
+        target: trace::TARGET,
+        "server",
+        "otel.name" = format!("{method} {route}"),
+        "otel.kind" = "server",
+        "otel.status_code" = field::Empty,
+        "http.request.method" = method,
+        "http.route" = route,
+        "http.response.status_code" = field::Empty,
+        "metachat.tenant.id" = field::Empty,
+    )
 }
 
 /// The method as a label: a client may invent any, and each would be a time series of its own.

@@ -94,8 +94,9 @@ impl Problem {
         Self::new(Kind::InsufficientScope).detail(format!("This takes the scope `{scope}`.")).with("scope", scope)
     }
 
-    /// The plan's limit of something countable is reached.
+    /// The plan's limit of something countable is reached. Counted here: whoever makes this answers with it.
     pub fn plan_limit(meter: &'static str, limit: i64, current: i64) -> Self {
+        metrics::counter!("metachat_plan_limits_reached_total", "limit" => meter).increment(1);
         Self::new(Kind::PlanLimit)
             .detail(format!("The plan allows {limit} {meter}; {current} are used."))
             .with("meter", meter)

@@ -6,8 +6,9 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use jobs::trace::{self, export::Export};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// Upper bounds of the request histogram, in seconds; a long-poll lasts a minute.
 const REQUEST_BUCKETS: [f64; 14] =
@@ -30,14 +31,15 @@ enum LogFormat {
     Text,
 }
 
-/// Logs go to standard error; standard output belongs to the `openapi` command.
-pub fn init_logs(settings: &LogSettings) {
+/// Log lines, and spans where they are exported. Logs go to standard error; standard output belongs to the `openapi` command.
+pub fn init_logs(settings: &LogSettings) -> Result<Export, String> {
     let filter = EnvFilter::builder().parse_lossy(&settings.rust_log);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
-    match settings.log_format {
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
-        LogFormat::Text => logs.with_target(false).init(),
-    }
+    let lines = fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal());
+    let lines = match settings.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        LogFormat::Text => lines.with_target(false).boxed(),
+    };
+    trace::install("metachat-api", lines, filter)
 }
 
 /// Installs the process' recorder; once per process.
@@ -47,6 +49,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     metrics_process::Collector::default().describe();
     metrics::gauge!("metachat_http_streams_open").set(0.0);
     metrics::counter!("metachat_api_log_dropped_total").absolute(0);
+    trace::count_from_zero();
     let upkeep = handle.clone();
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(UPKEEP);

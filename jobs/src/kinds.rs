@@ -62,6 +62,9 @@ pub fn count_from_zero() {
     for kind in EventType::ALL {
         metrics::counter!("metachat_events_total", "type" => kind.as_str()).absolute(0);
     }
+    for outcome in complete::CALL_OUTCOMES {
+        metrics::counter!("metachat_model_calls_total", "outcome" => outcome).absolute(0);
+    }
     for status in Status::FINAL {
         metrics::counter!("metachat_messages_finished_total", "status" => status.as_str()).absolute(0);
     }

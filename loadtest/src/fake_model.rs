@@ -94,6 +94,7 @@ impl Default for Config {
 pub struct Recorded {
     pub at: DateTime<Utc>,
     pub authorization: Option<String>,
+    pub traceparent: Option<String>,
     pub body: Value,
     pub fault: Option<Fault>,
 }
@@ -161,10 +162,15 @@ impl FakeModel {
 
 impl Mind {
     /// Records the request and decides its fate and its pace.
-    fn receive(&mut self, authorization: Option<String>, body: Value) -> (Option<Fault>, Pace) {
+    fn receive(
+        &mut self,
+        authorization: Option<String>,
+        traceparent: Option<String>,
+        body: Value,
+    ) -> (Option<Fault>, Pace) {
         let fault = self.script.pop_front().or_else(|| Fault::roll(&self.config, &mut self.dice));
         self.served += 1;
-        self.requests.push_back(Recorded { at: Utc::now(), authorization, body, fault });
+        self.requests.push_back(Recorded { at: Utc::now(), authorization, traceparent, body, fault });
         if self.requests.len() > REMEMBERED {
             self.requests.pop_front();
         }

@@ -1,9 +1,10 @@
-//! Everything that looks at the product from outside: the demonstration, the open-loop load generator, and the fake model
-//! and webhook servers.
+//! Everything that looks at the product from outside: the demonstration, the open-loop load generator, and the fake model,
+//! webhook and trace servers.
 //!
 //! It speaks HTTP only, so that what it shows and measures is what a customer would see.
 
 pub mod client;
+pub mod collector;
 pub mod demo;
 pub mod fake_model;
 pub mod floor;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{demo, fake_model, floor, load, plan, receiver, requests};
+use loadtest::{collector, demo, fake_model, floor, load, plan, receiver, requests};
 
 #[derive(Parser)]
 #[command(version, about = "Shows, loads and surrounds metachat, over HTTP only")]
@@ -14,6 +14,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Takes spans as an OpenTelemetry collector does and draws each trace as a tree
+    CollectTraces(collector::Args),
     /// Creates a shop, loads its documents and asks three questions
     Demo(demo::Args),
     /// Serves an OpenAI-compatible model whose faults and pace are chosen here
@@ -39,6 +41,7 @@ async fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no TLS provider is installed before main");
 
     let outcome = match Cli::parse().command {
+        Command::CollectTraces(args) => collector::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::FakeModel(args) => fake_model::run(args).await,
         Command::ReceiveWebhooks(args) => receiver::run(args).await,

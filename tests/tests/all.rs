@@ -34,4 +34,5 @@ mod schema_checks;
 mod secrets;
 mod ssrf;
 mod time;
+mod traces;
 mod webhooks;

@@ -1,4 +1,6 @@
-//! Keeps dashboards, alerts and their README in step with the metrics that the code emits.
+//! Keeps dashboards, alerts and their README in step with the metrics that the code emits, and the dashboards in one form.
+
+mod boards;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,6 +67,10 @@ fn emitted() -> BTreeMap<String, &'static str> {
     types
 }
 
+/// The dashboards.
+const BOARDS: [&str; 8] =
+    ["overview", "pipeline", "lanes", "tenants", "knowledge", "models", "webhooks", "infrastructure"];
+
 fn dashboards(file: &str) -> String {
     fs::read_to_string(root().join("dashboards").join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
@@ -118,8 +124,10 @@ fn dashboards_and_alerts_use_series_that_exist() {
             assert!(series.contains(name), "{} uses {name}", path.display());
         }
     }
-    for file in ["alerts.yml", "alerts.test.yml", "overview.json"] {
-        let read = queries.iter().any(|(path, text)| path.ends_with(file) && !used(text).is_empty());
+    for file in
+        ["alerts.yml", "alerts.test.yml"].map(str::to_owned).into_iter().chain(BOARDS.map(|it| format!("{it}.json")))
+    {
+        let read = queries.iter().any(|(path, text)| path.ends_with(&file) && !used(text).is_empty());
         assert!(read, "{file} was not read");
     }
 }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use loadtest::{
-    client::{Client, Submission, TextUpload},
+    client::{Client, NewTenant, Submission, TextUpload},
+    collector::Collector,
     fake_model::{self, FakeModel, Fault},
     receiver::{Behaviour, Receiver},
 };
@@ -79,8 +80,9 @@ impl Prometheus {
 }
 
 /// Something of everything that a panel shows: answers, failures, escalations, documents, searches, streams, refused and
-/// failing deliveries.
+/// failing deliveries, limits reached, erasures.
 async fn load(stack: &Stack, model: &FakeModel, round: usize) {
+    meets_its_limits(stack, round).await;
     let (_, client) = stack.tenant(&format!("Fellmark {round}")).await;
     let receiver = Receiver::start().await.unwrap();
     let refusing = Receiver::start().await.unwrap();
@@ -101,6 +103,29 @@ async fn load(stack: &Stack, model: &FakeModel, round: usize) {
     answered(&client, "Can I return a tent that I have used?").await;
     client.call(Method::POST, "/v1/search", Some(&json!({ "query": "tent" }))).await.unwrap();
     stack.idle(LIMIT).await;
+}
+
+/// A tenant that may hold no document and make few requests.
+async fn meets_its_limits(stack: &Stack, round: usize) {
+    let limits = Some(json!({ "documents": 0, "requests_per_minute": 5 }));
+    let small = NewTenant { name: format!("Hut {round}"), plan: Some("free".into()), limits, settings: None };
+    let (tenant, client) = stack.tenant_with(small).await;
+    let (mut beyond_plan, mut too_fast) = (0, 0);
+    let note = TextUpload {
+        name: "Note".into(),
+        text: "A note.".into(),
+        content_type: "text/plain".into(),
+        ..TextUpload::default()
+    };
+    for _ in 0..8 {
+        match client.upload_text(&note).await.unwrap_err().status() {
+            Some(402) => beyond_plan += 1,
+            Some(429) => too_fast += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(beyond_plan > 0 && too_fast > 0, "{beyond_plan} {too_fast}");
+    stack.admin().call(Method::DELETE, &format!("/v1/tenants/{}", tenant.id), None).await.unwrap();
 }
 
 async fn answered(client: &Client, question: &str) {
@@ -127,13 +152,18 @@ fn queries(dashboard: &Value) -> Vec<(String, String)> {
 #[tokio::test]
 async fn every_panel_shows_something_under_load_and_every_rule_is_evaluated() {
     let model = FakeModel::start(fake_model::Config::default()).await.unwrap();
-    let stack = Stack::builder().env("LLM_BASE_URL", model.base_url()).start().await;
+    let collector = Collector::start().await.unwrap();
+    let stack = Stack::builder()
+        .env("LLM_BASE_URL", model.base_url())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
+        .start()
+        .await;
     let prometheus = Prometheus::start(&stack).await;
     load(&stack, &model, 1).await;
     load(&stack, &model, 2).await;
 
     let mut queries: Vec<_> = all_dashboards().iter().flat_map(queries).collect();
-    assert!(queries.len() > 40, "{}", queries.len());
+    assert!(queries.len() > 150, "{}", queries.len());
     let deadline = Instant::now() + SCRAPED;
     while !queries.is_empty() && Instant::now() < deadline {
         let mut empty = Vec::new();

@@ -38,7 +38,7 @@ fn config(allow: &str) -> WebhookConfig {
 }
 
 fn request(url: impl Into<String>) -> SignedRequest {
-    SignedRequest { url: url.into(), id: "evt_1".into(), body: "{}".into(), secret: SECRET.into() }
+    SignedRequest { url: url.into(), id: "evt_1".into(), body: "{}".into(), secret: SECRET.into(), traceparent: None }
 }
 
 #[tokio::test]

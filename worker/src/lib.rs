@@ -1,6 +1,7 @@
 //! How work gets done: the engines behind the ports, the lanes' workers, the relay, the scheduler, probes and drain.
 
 pub mod config;
+mod disk;
 pub mod engines;
 pub mod evaluation;
 mod lanes;

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use jobs::domain::ids::TenantId;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use jobs::trace::{self, export::Export};
+use tracing_subscriber::{EnvFilter, Layer};
 use worker::{
     WorkerConfig,
     engines::{
@@ -77,31 +78,38 @@ async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
-    start_logging();
-    worker::run(config).await
+    let export = start_logging()?;
+    let ended = worker::run(config).await;
+    export.flush().await;
+    ended
 }
 
 #[tokio::main]
 async fn evaluate(args: evaluation::Args) -> anyhow::Result<()> {
-    start_logging();
-    evaluation::run(args).await
+    let export = start_logging()?;
+    let ended = evaluation::run(args).await;
+    export.flush().await;
+    ended
 }
 
 #[tokio::main]
 async fn drop_index(tenant: TenantId, config: &IndexConfig) -> anyhow::Result<()> {
-    start_logging();
-    index::drop_tenant(config, tenant).await
+    let export = start_logging()?;
+    let ended = index::drop_tenant(config, tenant).await;
+    export.flush().await;
+    ended
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: the engines' own steps are not the operator's.
 const LOG_FILTER: &str = "info,lance=warn,lancedb=warn,apalis_core=warn,ort=warn,genai=off";
 
-fn start_logging() {
+/// Log lines, and spans where they are exported.
+fn start_logging() -> anyhow::Result<Export> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     let lines = if std::env::var("LOG_FORMAT").is_ok_and(|format| format == "text") {
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed()
     } else {
         tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed()
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    trace::install("metachat-worker", lines, filter).map_err(anyhow::Error::msg)
 }

@@ -16,6 +16,7 @@ use jobs::{
         signals::{Announcements, Topic, WakeUps},
     },
     store::Database,
+    trace,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::WorkerConfig,
-    engines,
+    disk, engines,
     lanes::Workshop,
     probes::{self, Probes},
     relay,
@@ -44,6 +45,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let recorder = probes::install_recorder()?;
     kinds::count_from_zero();
+    trace::count_from_zero();
     let database = Database::connect(&config.database.clone().into()).context("DATABASE_URL is not usable")?;
     let lanes = Lanes::connect(config.redis.clone().into()).context("REDIS_URL is not usable")?;
     let working = Arc::new(AtomicBool::new(false));
@@ -55,6 +57,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         () = signals.next() => return Ok(()),
     }
     let engines = engines::connect(config.engines.clone()).await?;
+    disk::watch(&config.engines.index.lancedb_uri, &config.originals.originals_uri)?;
 
     let stop = CancellationToken::new();
     let abandon = CancellationToken::new();

@@ -2,10 +2,14 @@
 
 use std::{convert::Infallible, fmt};
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
+use jobs::trace;
 use uuid::Uuid;
 
-/// The caller's trace, or a fresh one.
+/// The trace that a request's jobs go on with: that of its span, the caller's, or a fresh one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traceparent(String);
 
@@ -19,47 +23,49 @@ impl<S: Send + Sync> FromRequestParts<S> for Traceparent {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let given = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
-        Ok(given.filter(|text| is_valid(text)).map_or_else(Self::generate, |text| Self(text.to_owned())))
+        let joined = parts.extensions.get().cloned();
+        Ok(joined.unwrap_or_else(|| Self::or_fresh(Self::given(&parts.headers).map(str::to_owned))))
     }
 }
 
 impl Traceparent {
-    fn generate() -> Self {
-        // The last 16 digits of a UUIDv7 are random but for two bits, which are never zero.
-        let parent = Uuid::now_v7().simple().to_string();
-        Self(format!("00-{}-{}-01", Uuid::now_v7().simple(), &parent[16..]))
+    /// The caller's, when it is valid.
+    pub fn given(headers: &HeaderMap) -> Option<&str> {
+        headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| trace::is_valid(text))
     }
-}
 
-/// Version 00 only; later versions may be longer, and a fresh trace is no harm.
-fn is_valid(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
-    matches!(parts[..], ["00", trace, parent, flags]
-        if hex(trace, 32) && !zero(trace) && hex(parent, 16) && !zero(parent) && hex(flags, 2))
+    /// A trace that is known, or a fresh one that nobody records: it still tells in the log what belongs together.
+    pub fn or_fresh(known: Option<String>) -> Self {
+        Self(known.unwrap_or_else(|| {
+            // The last 16 digits of a UUIDv7 are random but for two bits, which are never zero.
+            let parent = Uuid::now_v7().simple().to_string();
+            format!("00-{}-{}-00", Uuid::now_v7().simple(), &parent[16..])
+        }))
+    }
+
+    /// The trace's id, as log lines tell it.
+    pub fn id(&self) -> &str {
+        trace::id(&self.0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
+
     use super::*;
 
-    #[test]
-    fn only_a_valid_trace_is_taken_over() {
-        assert!(is_valid("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
-        for odd in [
-            "",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
-        ] {
-            assert!(!is_valid(odd), "{odd}");
-        }
-        assert!(is_valid(&Traceparent::generate().to_string()));
+    async fn of(traceparent: &str) -> Traceparent {
+        let (mut parts, ()) = Request::builder().header("traceparent", traceparent).body(()).unwrap().into_parts();
+        let Ok(extracted) = Traceparent::from_request_parts(&mut parts, &()).await;
+        extracted
+    }
+
+    #[tokio::test]
+    async fn a_valid_trace_is_taken_over_and_another_replaced() {
+        let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(of(valid).await.to_string(), valid);
+        let fresh = of("nonsense").await;
+        assert!(trace::is_valid(&fresh.to_string()) && fresh.id().len() == 32, "{fresh}");
     }
 }

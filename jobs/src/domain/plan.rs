@@ -12,6 +12,8 @@ pub enum Plan {
 }
 
 impl Plan {
+    pub const ALL: [Self; 3] = [Self::Free, Self::Starter, Self::Pro];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Free => "free",
@@ -21,7 +23,7 @@ impl Plan {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Free, Self::Starter, Self::Pro].into_iter().find(|plan| plan.as_str() == text)
+        Self::ALL.into_iter().find(|plan| plan.as_str() == text)
     }
 
     /// Monthly allowances, from the plan table.
@@ -55,6 +57,11 @@ impl Plan {
                 messages_per_minute: 1_250,
             },
         }
+    }
+
+    /// The plan that has this share.
+    pub fn of_share(share: Share) -> Option<Self> {
+        Self::ALL.into_iter().find(|plan| plan.share() == share)
     }
 
     /// Weight and in-flight cap in every lane.

@@ -7,15 +7,18 @@
 //!   is saved once.
 //! - **Gives up:** the message fails.
 
+mod model_names;
+
 use std::time::Duration;
 
-use futures::TryFutureExt;
+use futures::{FutureExt, TryFutureExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
 };
+use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::{score_confidence::ScoreConfidence, turn};
@@ -35,6 +38,7 @@ use crate::{
         stream::{self, StreamEvent},
         tenants::{self, Tenant},
     },
+    trace,
 };
 
 /// Pieces that wait for the stream's log at most; the model waits beyond.
@@ -102,6 +106,7 @@ impl Job for Complete {
             settings: settings.clone(),
             key,
             request_id: self.message.to_string(),
+            traceparent: None,
         };
         let Some((completion, rest)) = self.stream(context, prompt, live).await? else {
             return context.cancel().await;
@@ -141,20 +146,27 @@ impl Complete {
     async fn stream(
         &self,
         context: &JobContext,
-        prompt: Prompt,
+        mut prompt: Prompt,
         live: bool,
     ) -> Result<Option<(ports::Completion, String)>, Failure> {
         let (sender, receiver) = mpsc::channel(DELTA_BUFFER);
         let started = Instant::now();
-        let model = context.engines().model.complete(prompt, sender).map_err(Interrupted::by_model);
+        let span = span(&prompt);
+        prompt.traceparent = trace::traceparent(&span).or_else(|| context.traceparent().map(str::to_owned));
+        let model = context.engines().model.complete(prompt, sender);
+        let model = model.inspect(|ended| record(&span, ended)).instrument(span.clone());
+        let model = model.map_err(Interrupted::by_model);
         let logged = self.log(context, receiver, live);
         let ended = tokio::select! {
             ended = async { tokio::try_join!(model, logged) } => ended,
             () = self.no_longer_wanted(context) => Err(Interrupted::Ended),
         };
+        metrics::histogram!("metachat_completion_seconds").record(started.elapsed().as_secs_f64());
+        if let Err(Interrupted::Ended) = &ended {
+            count_call("cancelled");
+        }
         match ended {
             Ok((mut completion, rest)) => {
-                metrics::histogram!("metachat_completion_seconds").record(started.elapsed().as_secs_f64());
                 // Postgres text holds no NUL.
                 completion.text.retain(|character| character != '\0');
                 Ok(Some((completion, rest)))
@@ -246,6 +258,38 @@ impl From<StoreError> for Interrupted {
     }
 }
 
+/// The span of one call of the model, in the words of OpenTelemetry's conventions for generative AI.
+fn span(prompt: &Prompt) -> Span {
+    tracing::info_span!(
+        target: trace::TARGET,
+        "chat",
+        "otel.kind" = "client",
+        "otel.status_code" = field::Empty,
+        "gen_ai.operation.name" = "chat",
+        "gen_ai.request.model" = prompt.settings.model,
+        "gen_ai.response.model" = field::Empty,
+        "gen_ai.usage.input_tokens" = field::Empty,
+        "gen_ai.usage.output_tokens" = field::Empty,
+        "error.type" = field::Empty,
+    )
+}
+
+fn record(span: &Span, ended: &Result<ports::Completion, ModelError>) {
+    match ended {
+        Ok(completion) => {
+            count_call("answered");
+            span.record("gen_ai.response.model", &completion.model);
+            span.record("gen_ai.usage.input_tokens", completion.usage.prompt_tokens);
+            span.record("gen_ai.usage.output_tokens", completion.usage.completion_tokens);
+        }
+        Err(error) => {
+            count_call(error.label());
+            span.record("error.type", error.label());
+            trace::fail(span);
+        }
+    }
+}
+
 fn instructions(tenant: &Tenant) -> String {
     let settings = &tenant.settings;
     let mut text = format!("You answer customers of {}.", settings.brand.as_deref().unwrap_or(&tenant.name));
@@ -260,7 +304,7 @@ fn instructions(tenant: &Tenant) -> String {
 }
 
 fn count_usage(completion: &ports::Completion, cost: i64) {
-    let model = completion.model.clone();
+    let model = model_names::label(&completion.model);
     let tokens = |kind: &'static str, count: u32| {
         metrics::counter!("metachat_model_tokens_total", "model" => model.clone(), "type" => kind)
             .increment(count.into());
@@ -268,4 +312,11 @@ fn count_usage(completion: &ports::Completion, cost: i64) {
     tokens("prompt", completion.usage.prompt_tokens);
     tokens("completion", completion.usage.completion_tokens);
     metrics::counter!("metachat_model_cost_microusd_total", "model" => model.clone()).increment(cost.unsigned_abs());
+}
+
+/// How calls of a model end, as counted.
+pub(super) const CALL_OUTCOMES: [&str; 5] = ["answered", "refused", "unavailable", "empty", "cancelled"];
+
+fn count_call(outcome: &'static str) {
+    metrics::counter!("metachat_model_calls_total", "outcome" => outcome).increment(1);
 }

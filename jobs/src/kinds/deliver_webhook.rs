@@ -10,6 +10,8 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument, Span, field};
+use url::Url;
 use uuid::Uuid;
 
 use super::emit_event::emit;
@@ -24,6 +26,7 @@ use crate::{
         Scope, StoreError, TenantTx, events,
         webhooks::{self, Attempt},
     },
+    trace,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,11 +84,22 @@ impl Job for DeliverWebhook {
             return context.cancel().await;
         };
         let started = Instant::now();
-        let reply = context.engines().webhooks.send(request(&event, &receiver)).await;
+        let span = span(context, &receiver);
+        let traceparent = trace::traceparent(&span).or_else(|| context.traceparent().map(str::to_owned));
+        let request = request(&event, &receiver, traceparent);
+        let reply = context.engines().webhooks.send(request).instrument(span.clone()).await;
         let duration = started.elapsed();
         metrics::histogram!("metachat_webhook_seconds").record(duration.as_secs_f64());
 
         let verdict = Verdict::of(&reply);
+        if let Ok(reply) = &reply {
+            span.record("http.response.status_code", reply.status);
+        }
+        if verdict != Verdict::Delivered {
+            span.record("error.type", verdict.label());
+            trace::fail(&span);
+        }
+        drop(span);
         metrics::counter!("metachat_webhook_attempts_total", "outcome" => verdict.label()).increment(1);
         let record = self.record(context, message, &receiver.url, &reply, duration);
         if let Verdict::Delivered | Verdict::Gone = verdict {
@@ -151,12 +165,29 @@ impl DeliverWebhook {
     }
 }
 
-fn request(event: &event::Envelope, receiver: &webhooks::Receiver) -> SignedRequest {
+/// The span of one POST. Of the address it tells the host: a path may hold a secret.
+fn span(context: &JobContext, receiver: &webhooks::Receiver) -> Span {
+    let host = || Url::parse(&receiver.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    tracing::info_span!(
+        target: trace::TARGET,
+        "POST",
+        "otel.kind" = "client",
+        "otel.status_code" = field::Empty,
+        "http.request.method" = "POST",
+        "http.request.resend_count" = context.attempt() - 1,
+        "http.response.status_code" = field::Empty,
+        "server.address" = host(),
+        "error.type" = field::Empty,
+    )
+}
+
+fn request(event: &event::Envelope, receiver: &webhooks::Receiver, traceparent: Option<String>) -> SignedRequest {
     SignedRequest {
         url: receiver.url.clone(),
         id: event.id.to_string(),
         body: serde_json::to_string(event).expect("an event has no map with keys other than text"),
         secret: receiver.secret.clone(),
+        traceparent,
     }
 }
 

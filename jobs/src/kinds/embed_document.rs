@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tracing::{Instrument, field};
 use uuid::Uuid;
 
 use super::emit_event::emit;
@@ -29,6 +30,7 @@ use crate::{
         documents::{self, Progress, ToEmbed},
         originals::Version,
     },
+    trace,
 };
 
 /// Passages per call of the embedder, which serves waiting queries in between.
@@ -122,7 +124,16 @@ impl EmbedDocument {
         }
         let original = originals.get(self.of_version()).await.map_err(away)?;
         let original = original.ok_or_else(|| ReadError::Unreadable("The uploaded file is missing.".into()))?;
-        let passages = context.engines().reader.read(&original, &document.content_type).await?;
+        let reading = tracing::info_span!(
+            target: trace::TARGET,
+            "read_document",
+            "metachat.document.bytes" = original.len(),
+            "metachat.document.passages" = field::Empty,
+        );
+        let read = context.engines().reader.read(&original, &document.content_type);
+        let passages = read.instrument(reading.clone()).await?;
+        reading.record("metachat.document.passages", passages.len());
+        drop(reading);
         let kept = serde_json::to_vec(&passages).map_err(|error| ReadError::Unavailable(error.to_string()))?;
         originals.put_passages(self.of_version(), kept.into()).await.map_err(away)?;
         let noted = async {
@@ -149,7 +160,13 @@ impl EmbedDocument {
         let mut chunks = Vec::new();
         for batch in passages[done..].chunks(BATCH) {
             let texts = batch.iter().map(|passage| headed(passage.heading.as_deref(), &passage.text)).collect();
-            let vectors = context.engines().embedder.embed_documents(texts).await?;
+            let embedding = tracing::info_span!(
+                target: trace::TARGET,
+                "embed_passages",
+                "gen_ai.request.model" = context.engines().embedder.model(),
+                "metachat.document.passages" = batch.len(),
+            );
+            let vectors = context.engines().embedder.embed_documents(texts).instrument(embedding).await?;
             for (passage, vector) in batch.iter().zip(vectors) {
                 chunks.push(Chunk {
                     position: u32::try_from(position).unwrap_or(u32::MAX),
@@ -171,7 +188,9 @@ impl EmbedDocument {
             return Ok(position);
         }
         let count = chunks.len() as u64;
-        context.engines().index.add(self.tenant, self.document, self.version, chunks).await?;
+        let adding = tracing::info_span!(target: trace::TARGET, "add_to_index", "metachat.document.passages" = count);
+        let added = context.engines().index.add(self.tenant, self.document, self.version, chunks);
+        added.instrument(adding).await?;
         metrics::counter!("metachat_chunks_embedded_total").increment(count);
         Ok(position)
     }

@@ -40,7 +40,9 @@ pub(super) async fn give_next(work: &mut Work<TenantTx>, conversation: &Locked) 
     if conversation.human {
         return end_silently(work, conversation).await;
     }
-    let Some(Queued { id: next, text }) = messages::next_queued(work.tx(), conversation.id, 1).await?.pop() else {
+    let Some(Queued { id: next, text, traceparent }) =
+        messages::next_queued(work.tx(), conversation.id, 1).await?.pop()
+    else {
         return Ok(());
     };
     conversations::set_active(work.tx(), conversation.id, Some(next)).await?;
@@ -48,9 +50,11 @@ pub(super) async fn give_next(work: &mut Work<TenantTx>, conversation: &Locked) 
     let tenant = work.tx().tenant();
     if handoff::asks_for_human(&text) {
         let reason = Reason::CustomerRequest;
-        return work.enqueue(&Escalate { tenant, conversation: conversation.id, message: next, reason });
+        let escalate = Escalate { tenant, conversation: conversation.id, message: next, reason };
+        return work.enqueue_traced(&escalate, traceparent);
     }
-    work.enqueue(&Retrieve { tenant, target: Target::Message { message: next, conversation: conversation.id } })
+    let target = Target::Message { message: next, conversation: conversation.id };
+    work.enqueue_traced(&Retrieve { tenant, target }, traceparent)
 }
 
 /// Ends what waits in a conversation whose customer talks to a person already: the bot stays silent. The job of the
@@ -62,10 +66,10 @@ async fn end_silently(work: &mut Work<TenantTx>, conversation: &Locked) -> Resul
         begin(work, conversation, id).await?;
         conclude(work, conversation.id, id, End::of(Status::Escalated)).await?;
     }
-    match rest.first() {
-        Some(&Queued { id: message, .. }) => {
+    match rest.into_iter().next() {
+        Some(Queued { id: message, traceparent, .. }) => {
             let tenant = work.tx().tenant();
-            work.enqueue(&IngestMessage { tenant, conversation: conversation.id, message })
+            work.enqueue_traced(&IngestMessage { tenant, conversation: conversation.id, message }, traceparent)
         }
         None => Ok(()),
     }

@@ -23,6 +23,8 @@ pub struct Prompt {
     pub key: Option<SecretString>,
     /// Stable across attempts, so that a provider that deduplicates can.
     pub request_id: String,
+    /// The trace of the call, told to the provider.
+    pub traceparent: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +54,17 @@ pub enum ModelError {
     /// The provider answered with nothing.
     #[error("the model returned an empty completion")]
     Empty,
+}
+
+impl ModelError {
+    /// Names the class of the error, without what the provider said.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Empty => "empty",
+        }
+    }
 }
 
 #[async_trait]

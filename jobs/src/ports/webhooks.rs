@@ -14,6 +14,8 @@ pub struct SignedRequest {
     pub body: String,
     /// `whsec_…`
     pub secret: SecretString,
+    /// The trace of the call, told to the receiver.
+    pub traceparent: Option<String>,
 }
 
 #[derive(Debug, Clone)]

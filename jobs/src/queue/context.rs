@@ -95,6 +95,11 @@ impl JobContext {
         self.envelope.attempt + 1
     }
 
+    /// The trace of this run, for calls to others.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.envelope.traceparent.as_deref()
+    }
+
     /// A transaction beside the completion, for reading and for records that must outlive a failed run. End it
     /// before [`JobContext::finish`]: a job that holds two connections can starve the pool.
     pub async fn tenant_tx(&self) -> Result<TenantTx, StoreError> {

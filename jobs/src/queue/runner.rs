@@ -7,7 +7,7 @@ use std::{
 
 use chrono::Utc;
 use futures::{FutureExt, future::BoxFuture};
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use super::{
     backend::{Delivery, Lease},
@@ -17,7 +17,11 @@ use super::{
     job::Job,
     outcome::Failure,
 };
-use crate::store::{Scope, StoreError, SystemTx, jobs as ledger, relay};
+use crate::{
+    domain::plan::Plan,
+    store::{Scope, StoreError, SystemTx, jobs as ledger, relay},
+    trace,
+};
 
 /// Workers a job may cost before it is dead.
 const MAX_CRASHES: u32 = 3;
@@ -36,7 +40,7 @@ pub fn run<J: Job>(delivery: Delivery, runtime: Runtime) -> BoxFuture<'static, (
 
 async fn run_delivery<J: Job>(delivery: Delivery, runtime: Runtime) {
     let Delivery { envelope, crashes, lease } = delivery;
-    let envelope = match envelope {
+    let mut envelope = match envelope {
         Ok(envelope) => envelope,
         Err(error) => {
             // Written by a version with another envelope: the ledger's row is pushed again by the relay.
@@ -44,55 +48,96 @@ async fn run_delivery<J: Job>(delivery: Delivery, runtime: Runtime) {
             return lease.finish();
         }
     };
-    let span = tracing::info_span!(
+    // What follows from this run, calls to others included, is a child of it.
+    let (traced, own) = trace::join(span_of::<J>(&envelope), envelope.traceparent.as_deref());
+    envelope.traceparent = own;
+    let logged = tracing::info_span!(
         "job",
         kind = J::KIND,
         job = %envelope.id,
-        tenant = envelope.tenant.map(tracing::field::display),
+        tenant = envelope.tenant.map(field::display),
         attempt = envelope.attempt + 1,
-        traceparent = envelope.traceparent,
+        trace_id = envelope.traceparent.as_deref().map(trace::id),
     );
     let lost = lease.lost().clone();
-    tokio::select! {
+    let run = cpu::timed(run_leased::<J>(envelope, crashes, &lease, runtime, &traced));
+    let outcome = tokio::select! {
         biased;
-        () = lost.cancelled() => count::<J>("lease_lost"),
-        (told, spent) = cpu::timed(run_leased::<J>(envelope, crashes, &lease, runtime)).instrument(span) => {
+        () = lost.cancelled() => "lease_lost",
+        (outcome, spent) = run.instrument(logged).instrument(traced.clone()) => {
             metrics::histogram!("metachat_job_cpu_seconds", "kind" => J::KIND).record(spent.as_secs_f64());
-            match told {
-                Some(()) => lease.finish(),
-                // Dropping the lease puts the job back: the ledger still says what it said before this run.
-                None => {
-                    count::<J>("released");
-                    tokio::time::sleep(RELEASE_PAUSE).await;
-                }
-            }
+            outcome.unwrap_or("released")
         },
+    };
+    count::<J>(outcome);
+    traced.record("metachat.job.outcome", outcome);
+    if !matches!(outcome, "done" | "stale") {
+        trace::fail(&traced);
+    }
+    drop(traced);
+    match outcome {
+        "lease_lost" => {}
+        // Dropping the lease puts the job back: the ledger still says what it said before this run.
+        "released" => tokio::time::sleep(RELEASE_PAUSE).await,
+        _ => lease.finish(),
     }
 }
 
-/// Returns `None` when the ledger could not be told what became of the run.
-async fn run_leased<J: Job>(envelope: Envelope, crashes: u32, lease: &Lease, runtime: Runtime) -> Option<()> {
+/// The span of one run.
+fn span_of<J: Job>(envelope: &Envelope) -> Span {
+    if !trace::wanted(envelope.traceparent.as_deref()) {
+        return Span::none();
+    }
+    tracing::info_span!(
+        target: trace::TARGET,
+        "consumer",
+        "otel.name" = J::KIND,
+        "otel.kind" = "consumer",
+        "otel.status_code" = field::Empty,
+        "messaging.system" = "metachat",
+        "messaging.operation.type" = "process",
+        "messaging.destination.name" = J::KIND,
+        "messaging.message.id" = %envelope.id,
+        "metachat.tenant.id" = envelope.tenant.map(field::display),
+        "metachat.job.attempt" = field::Empty,
+        "metachat.job.wait_ms" = field::Empty,
+        "metachat.job.outcome" = field::Empty,
+    )
+}
+
+/// Returns how the run ended, as counted; `None` when the ledger could not be told.
+async fn run_leased<J: Job>(
+    envelope: Envelope,
+    crashes: u32,
+    lease: &Lease,
+    runtime: Runtime,
+    traced: &Span,
+) -> Option<&'static str> {
     let started = Instant::now();
     let waited = (Utc::now() - envelope.due_at).to_std().unwrap_or_default();
     let mut context = JobContext { runtime, envelope, token: lease.token(), started_at: Utc::now() };
     if !still_ours(&mut context, crashes).await? {
-        count::<J>("stale");
-        return Some(());
+        return Some("stale");
     }
     metrics::histogram!("metachat_job_wait_seconds", "kind" => J::KIND).record(waited.as_secs_f64());
+    let plan = context.envelope.tenant.and_then(|_| Plan::of_share(context.envelope.share));
+    if let Some(plan) = plan {
+        metrics::histogram!("metachat_plan_wait_seconds", "plan" => plan.as_str()).record(waited.as_secs_f64());
+    }
+    traced.record("metachat.job.attempt", context.attempt());
+    traced.record("metachat.job.wait_ms", waited.as_secs_f64() * 1000.0);
 
     let outcome = attempt::<J>(&context, crashes).await;
     metrics::histogram!("metachat_job_run_seconds", "kind" => J::KIND).record(started.elapsed().as_secs_f64());
     match outcome {
-        Ok(()) => count::<J>("done"),
-        Err(Failure::Stale) => count::<J>("stale"),
+        Ok(()) => Some("done"),
+        Err(Failure::Stale) => Some("stale"),
         Err(Failure::Outage(cause)) => {
             tracing::warn!(cause, "the store is out of reach, the run does not count");
-            return None;
+            None
         }
-        Err(failure) => settle_failure::<J>(&context, failure).await?,
+        Err(failure) => settle_failure::<J>(&context, failure).await,
     }
-    Some(())
 }
 
 /// Whether the ledger still wants this run. Asked only when something may have happened since the push: the
@@ -154,8 +199,8 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// Puts the job off or buries it.
-async fn settle_failure<J: Job>(context: &JobContext, failure: Failure) -> Option<()> {
+/// Puts the job off or buries it; returns which.
+async fn settle_failure<J: Job>(context: &JobContext, failure: Failure) -> Option<&'static str> {
     // Postgres text holds no NUL; a cause may quote anything.
     let cause = failure.to_string().replace('\0', "");
     let spent = context.attempt() >= J::RETRY.attempts;
@@ -167,13 +212,11 @@ async fn settle_failure<J: Job>(context: &JobContext, failure: Failure) -> Optio
     let Some(delay) = delay else {
         tracing::error!(cause, "job gave up");
         noted(|| bury::<J>(context, &cause).boxed()).await?;
-        count::<J>("dead");
-        return Some(());
+        return Some("dead");
     };
     tracing::warn!(cause, ?delay, "job failed, will run again");
     noted(|| put_off(context, delay, &cause).boxed()).await?;
-    count::<J>("retry");
-    Some(())
+    Some("retry")
 }
 
 async fn put_off(context: &JobContext, delay: Duration, cause: &str) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ use crate::{
         plan::Share,
     },
     store::{Database, Scope, StoreError, jobs as ledger, jobs::NewJob},
+    trace,
 };
 
 /// Delay of a job that nobody pushes but the relay, which leaves one without a delay to its enqueuer for some seconds.
@@ -67,6 +68,20 @@ impl<S: Scope> Work<S> {
     pub fn enqueue_in<J: Job>(&mut self, job: &J, delay: Duration) -> Result<(), StoreError> {
         self.jobs.push(row(job, delay, self.traceparent.clone())?);
         Ok(())
+    }
+
+    /// Adds a job about something else than what this transaction is about, such as the next message: it goes on with that thing's
+    /// trace.
+    pub fn enqueue_traced<J: Job>(&mut self, job: &J, theirs: Option<String>) -> Result<(), StoreError> {
+        let same = |theirs: &String| self.traceparent.as_deref().is_some_and(|own| trace::id(own) == trace::id(theirs));
+        let traceparent = theirs.filter(|theirs| !same(theirs)).or_else(|| self.traceparent.clone());
+        self.jobs.push(row(job, Duration::ZERO, traceparent)?);
+        Ok(())
+    }
+
+    /// The trace that the transaction's jobs are joined to.
+    pub fn traceparent(&self) -> Option<String> {
+        self.traceparent.clone()
     }
 
     /// Adds an event to the outbox, for the job that carries it on: it is written together with the jobs.

@@ -15,6 +15,8 @@ pub struct NewCustomerMessage<'a> {
     pub text: &'a str,
     pub metadata: Option<&'a Value>,
     pub callback_url: Option<&'a str>,
+    /// The request's trace, which its turn goes on with.
+    pub traceparent: Option<&'a str>,
 }
 
 /// Where a message goes.
@@ -74,8 +76,9 @@ pub async fn accept(
              returning true
            ), stored as (
              insert into messages
-               (id, created_at, tenant_id, conversation_id, seq, role, text, metadata, callback_url, status)
-             select $8, $9, $1, $2, last_seq, 'customer', $10, $11, $12, 'queued' from placed, counted
+               (id, created_at, tenant_id, conversation_id, seq, role, text, metadata, callback_url, traceparent,
+                status)
+             select $8, $9, $1, $2, last_seq, 'customer', $10, $11, $12, $13, 'queued' from placed, counted
              returning true
            )
            select exists (select from tenant) as "open!", exists (select from placed) as "placed!",
@@ -92,6 +95,7 @@ pub async fn accept(
         message.text,
         message.metadata,
         message.callback_url,
+        message.traceparent,
     )
     .fetch_one(tx.connection())
     .await?;

@@ -130,6 +130,8 @@ pub async fn mark_ingested(tx: &mut TenantTx, id: MessageId) -> Result<bool, Sto
 pub struct Queued {
     pub id: MessageId,
     pub text: String,
+    /// Of the request that brought it.
+    pub traceparent: Option<String>,
 }
 
 /// The oldest messages of a conversation that wait for their turn, up to the first that is not ingested yet.
@@ -139,7 +141,7 @@ pub async fn next_queued(
     limit: usize,
 ) -> Result<Vec<Queued>, StoreError> {
     let rows = sqlx::query!(
-        r#"select id, text, ingested_at is not null as "ingested!" from messages
+        r#"select id, text, traceparent, ingested_at is not null as "ingested!" from messages
            where conversation_id = $1 and status = 'queued' order by seq limit $2"#,
         conversation.uuid(),
         limit as i64,
@@ -147,7 +149,9 @@ pub async fn next_queued(
     .fetch_all(tx.connection())
     .await?;
     let queued = rows.into_iter().take_while(|row| row.ingested);
-    Ok(queued.map(|row| Queued { id: MessageId::from_uuid(row.id), text: row.text }).collect())
+    let queued =
+        queued.map(|row| Queued { id: MessageId::from_uuid(row.id), text: row.text, traceparent: row.traceparent });
+    Ok(queued.collect())
 }
 
 /// Begins a message's turn under the conversation's epoch of this moment.

@@ -34,6 +34,9 @@ pub struct Submission {
     /// Travels as `Idempotency-Key`.
     #[serde(skip)]
     pub idempotency_key: Option<String>,
+    /// Travels as `traceparent`.
+    #[serde(skip)]
+    pub traceparent: Option<String>,
     /// Travels as `Prefer: wait=N`, in whole seconds.
     #[serde(skip)]
     pub wait: Option<Duration>,
@@ -106,6 +109,9 @@ impl Client {
         let mut request = self.request(Method::POST, "/v1/messages").json(submission);
         if let Some(key) = &submission.idempotency_key {
             request = request.header("idempotency-key", key);
+        }
+        if let Some(traceparent) = &submission.traceparent {
+            request = request.header("traceparent", traceparent);
         }
         if let Some(wait) = submission.wait {
             let prefer = format!("wait={}", wait.as_secs());

@@ -30,10 +30,11 @@ async fn models() -> Json<Value> {
 }
 
 async fn complete(State(mind): State<Arc<Mutex<Mind>>>, headers: HeaderMap, Json(request): Json<Value>) -> Response {
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (authorization, traceparent) = (header(AUTHORIZATION.as_str()), header("traceparent"));
     let (fault, pace, config, number) = {
         let mut mind = mind.lock().expect("no holder panics");
-        let (fault, pace) = mind.receive(authorization, request.clone());
+        let (fault, pace) = mind.receive(authorization, traceparent, request.clone());
         (fault, pace, mind.config.clone(), mind.served)
     };
     let completion = Completion::new(number, Utc::now().timestamp(), &request, config.answer.clone());

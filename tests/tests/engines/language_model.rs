@@ -46,6 +46,7 @@ fn prompt(provider: Provider) -> Prompt {
         settings: ModelSettings { provider, temperature: Some(0.5), ..ModelSettings::default() },
         key: None,
         request_id: "msg_1:1".into(),
+        traceparent: None,
     }
 }
 

@@ -20,6 +20,7 @@ fn request(url: &str) -> SignedRequest {
         id: "evt_1".into(),
         body: r#"{"type":"message.sent"}"#.into(),
         secret: SECRET.into(),
+        traceparent: None,
     }
 }
 

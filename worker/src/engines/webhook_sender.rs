@@ -94,9 +94,11 @@ impl WebhookSender for HttpWebhookSender {
         let signature = Webhook::new(request.secret.expose_secret())
             .and_then(|webhook| webhook.sign(&request.id, timestamp, request.body.as_bytes()))
             .map_err(|error| SendError::Refused(format!("the request cannot be signed: {error}")))?;
-        let sent = self
-            .client
-            .post(url)
+        let mut post = self.client.post(url);
+        if let Some(traceparent) = request.traceparent {
+            post = post.header("traceparent", traceparent);
+        }
+        let sent = post
             .header(CONTENT_TYPE, "application/json")
             .header(HEADER_WEBHOOK_ID, &request.id)
             .header(HEADER_WEBHOOK_TIMESTAMP, timestamp)

@@ -73,10 +73,11 @@ pub async fn accept(
     once: Once,
 ) -> Result<Answer, Problem> {
     let work = state.work(tenant, trace).await?;
-    once.run(&state.vault, work, async |work| store(work, message, tenant.limits).await).await
+    once.run(&state.vault, work, async |work| store(work, message, tenant).await).await
 }
 
-async fn store(work: &mut Work<TenantTx>, message: Acceptable, limits: Limits) -> Result<Answer, Problem> {
+async fn store(work: &mut Work<TenantTx>, message: Acceptable, by: &Tenant) -> Result<Answer, Problem> {
+    let limits = by.limits;
     let id = MessageId::generate();
     let contact = message.contact.as_ref();
     let (conversation, place) = match message.conversation {
@@ -90,11 +91,13 @@ async fn store(work: &mut Work<TenantTx>, message: Acceptable, limits: Limits) -
     };
     let opens = message.conversation.is_none();
     let metadata = message.metadata.map(Value::Object);
+    let traceparent = work.traceparent();
     let stored = NewCustomerMessage {
         id,
         text: message.text.as_str(),
         metadata: metadata.as_ref(),
         callback_url: message.callback_url.as_deref(),
+        traceparent: traceparent.as_deref(),
     };
     match acceptance::accept(work.tx(), &stored, place, limits).await? {
         Accepted::Stored => {}
@@ -106,7 +109,7 @@ async fn store(work: &mut Work<TenantTx>, message: Acceptable, limits: Limits) -
     }
     let tenant = work.tx().tenant();
     work.enqueue(&IngestMessage { tenant, conversation, message: id })?;
-    work.count(metrics::counter!("metachat_messages_accepted_total"));
+    work.count(metrics::counter!("metachat_messages_accepted_total", "plan" => by.plan.as_str()));
     let links = Links::of(id, conversation);
     let accepted = AcceptedMessage { id, conversation_id: conversation, status: Status::Queued, links };
     Ok(Answer::new(StatusCode::ACCEPTED, &accepted)?.at(format!("/v1/messages/{id}")))

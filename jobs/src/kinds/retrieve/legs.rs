@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tracing::{Instrument, field};
 
 use crate::{
     domain::{
@@ -14,6 +15,7 @@ use crate::{
     },
     ports::{Embedder, Hit, Index, SearchFilter},
     queue::Failure,
+    trace,
 };
 
 /// Candidates each leg brings, per wanted result: a passage that one leg ranks low still gets that leg's score.
@@ -58,13 +60,28 @@ impl Legs {
         limit: usize,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
-        let vector = embedder.embed_query(query).await?;
+        let embedding =
+            tracing::info_span!(target: trace::TARGET, "embed_query", "gen_ai.request.model" = embedder.model());
+        let vector = embedder.embed_query(query).instrument(embedding).await?;
         let embedded = started.elapsed();
         let candidates = (limit * CANDIDATES_PER_RESULT).min(MAX_CANDIDATES);
-        let (by_vector, by_text) = tokio::try_join!(
-            index.search_vector(tenant, &vector, filter, candidates),
-            index.search_text(tenant, query, &vector, filter, candidates),
-        )?;
+        let searching = tracing::info_span!(
+            target: trace::TARGET,
+            "search",
+            "metachat.search.candidates" = candidates,
+            "metachat.search.by_vector" = field::Empty,
+            "metachat.search.by_text" = field::Empty,
+        );
+        let legs = async {
+            tokio::try_join!(
+                index.search_vector(tenant, &vector, filter, candidates),
+                index.search_text(tenant, query, &vector, filter, candidates),
+            )
+        };
+        let (by_vector, by_text) = legs.instrument(searching.clone()).await?;
+        searching.record("metachat.search.by_vector", by_vector.len());
+        searching.record("metachat.search.by_text", by_text.len());
+        drop(searching);
         let searched = started.elapsed() - embedded;
         Ok(Self { by_vector, by_text, familiarity: embedder.familiarity(query), embedded, searched })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::StreamExt;
 use genai::{
-    Client, Headers, ModelIden, ServiceTarget,
+    Client, ModelIden, ServiceTarget,
     adapter::AdapterKind,
     chat::{ChatOptions, ChatStream, ChatStreamEvent, StopReason},
     resolver::{AuthData, Endpoint},
@@ -74,8 +74,10 @@ impl OpenAi {
 }
 
 fn options(prompt: &Prompt) -> ChatOptions {
-    let id = Headers::from(("Idempotency-Key".to_owned(), prompt.request_id.clone()));
-    let mut options = ChatOptions::default().with_capture_usage(true).with_extra_headers(id);
+    let id = ("Idempotency-Key".to_owned(), prompt.request_id.clone());
+    let trace = prompt.traceparent.iter().map(|traceparent| ("traceparent".to_owned(), traceparent.clone()));
+    let headers: Vec<_> = std::iter::once(id).chain(trace).collect();
+    let mut options = ChatOptions::default().with_capture_usage(true).with_extra_headers(headers);
     options.temperature = prompt.settings.temperature;
     options.max_tokens = prompt.settings.max_tokens;
     options
