@@ -24,6 +24,7 @@ pub(crate) fn watch(lancedb_uri: &str, originals_uri: &str) -> std::io::Result<(
                     metrics::gauge!("metachat_disk_size_bytes", "folder" => *folder).set(size);
                 }
             }
+            #[expect(clippy::disallowed_methods, reason = "a thread of its own, not a runtime's")]
             std::thread::sleep(EVERY);
         }
     })?;

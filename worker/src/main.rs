@@ -44,6 +44,7 @@ enum Command {
 
 fn main() -> ExitCode {
     ignore_empty_variables();
+    keep_the_runtime_silent();
     match Cli::parse().command {
         Command::Extract(extract) => reader::extract_main(extract),
         Command::DropIndex { tenant, index } => exit(drop_index(tenant, &index)),
@@ -70,6 +71,12 @@ fn ignore_empty_variables() {
             unsafe { std::env::remove_var(name) };
         }
     }
+}
+
+/// The wheels' build of ONNX Runtime reports its use to its maker; a worker calls nobody whom the operator did not name.
+fn keep_the_runtime_silent() {
+    // SAFETY: called in main, before any other thread exists.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
 #[tokio::main]
