@@ -48,6 +48,12 @@ create table tenants (
   erasing boolean not null default false,
   -- Signs deliveries to a message's callback_url. Sealed, as are all secrets: jobs/src/domain/secret.rs.
   callback_secret bytea not null,
+  -- The model that embedded what its searches read; null before its first document. The next one is being built beside it,
+  -- document by document, and takes its place when it holds all that is searchable.
+  embedding_model text,
+  next_embedding_model text,
+  -- When either changed: the tables of other models are dropped some minutes later.
+  embedding_changed_at timestamptz,
   stripe_customer_id text,
   stripe_subscription_id text,
   subscription_status text,

@@ -70,7 +70,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(exports::export))
         .routes(routes!(erasures::read))
         .routes(routes!(search::search))
-        .routes(routes!(documents::read, documents::delete))
         .routes(routes!(documents::retry))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::read, channels::delete))
@@ -94,6 +93,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(documents::list, documents::upload::upload))
+                .routes(routes!(documents::read, documents::replace::replace, documents::delete))
                 .layer(DefaultBodyLimit::max(documents::upload::MAX_BODY)),
         )
         .merge(OpenApiRouter::new().routes(routes!(stripe::receive)).layer(DefaultBodyLimit::max(stripe::MAX_BODY)))

@@ -12,10 +12,13 @@ pub mod maintain_index;
 pub mod maintain_partitions;
 pub mod process_stripe_event;
 pub mod purge_expired;
+pub mod reembed_document;
 pub mod replay_dead_jobs;
 pub mod retrieve;
 pub mod score_confidence;
+pub mod sweep_originals;
 
+mod embedding;
 pub mod turn;
 
 use crate::{
@@ -36,6 +39,7 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<score_confidence::ScoreConfidence>();
     visitor.visit::<escalate::Escalate>();
     visitor.visit::<embed_document::EmbedDocument>();
+    visitor.visit::<reembed_document::ReembedDocument>();
     visitor.visit::<emit_event::EmitEvent>();
     visitor.visit::<deliver_webhook::DeliverWebhook>();
     visitor.visit::<process_stripe_event::ProcessStripeEvent>();
@@ -45,15 +49,17 @@ pub fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<maintain_partitions::MaintainPartitions>();
     visitor.visit::<expire_messages::ExpireMessages>();
     visitor.visit::<purge_expired::PurgeExpired>();
+    visitor.visit::<sweep_originals::SweepOriginals>();
 }
 
 /// The kinds that run once per period. This is the one list.
-pub fn schedules() -> [Schedule; 4] {
+pub fn schedules() -> [Schedule; 5] {
     [
         Schedule::of::<maintain_index::MaintainIndex>(),
         Schedule::of::<maintain_partitions::MaintainPartitions>(),
         Schedule::of::<expire_messages::ExpireMessages>(),
         Schedule::of::<purge_expired::PurgeExpired>(),
+        Schedule::of::<sweep_originals::SweepOriginals>(),
     ]
 }
 

@@ -4,12 +4,14 @@ mod documents;
 mod embedder;
 mod index;
 mod language_model;
+mod models;
 mod webhooks;
 
 pub use documents::{DocumentReader, Passage, ReadError, headed};
 pub use embedder::{EmbedError, Embedder, Embedding};
-pub use index::{Chunk, Hit, Index, IndexError, Place, SearchFilter};
+pub use index::{Chunk, Collection, Hit, Index, IndexError, Place, SearchFilter, Versions};
 pub use language_model::{Completion, LanguageModel, ModelError, Prompt, Usage};
+pub use models::{Model, Models};
 pub use webhooks::{SendError, SignedRequest, WebhookReply, WebhookSender};
 
 use std::sync::Arc;
@@ -17,8 +19,7 @@ use std::sync::Arc;
 /// Every engine a job may need, made once per worker process.
 #[derive(Clone)]
 pub struct Engines {
-    pub reader: Arc<dyn DocumentReader>,
-    pub embedder: Arc<dyn Embedder>,
+    pub embedding: Models,
     pub index: Arc<dyn Index>,
     pub model: Arc<dyn LanguageModel>,
     pub webhooks: Arc<dyn WebhookSender>,

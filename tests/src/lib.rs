@@ -6,6 +6,7 @@
 mod database;
 pub mod files;
 mod lane_worker;
+mod object_store;
 mod postgres;
 mod process;
 mod queue;
@@ -17,6 +18,7 @@ mod stack;
 
 pub use database::TestDatabase;
 pub use lane_worker::LaneWorker;
+pub use object_store::ObjectStore;
 pub use postgres::PrivatePostgres;
 pub use process::Process;
 pub use queue::{lanes, lanes_on, new_job};

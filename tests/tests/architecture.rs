@@ -131,7 +131,7 @@ fn every_kind_is_listed() {
             assert!(jobs::kinds::names().contains(&name.as_str()), "{name} has another wire name");
         }
     }
-    assert_eq!(jobs::kinds::names().len(), 15);
+    assert_eq!(jobs::kinds::names().len(), 17);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod fairness;
 mod hostile;
 mod resume;
+mod versions;
 
 use std::time::Duration;
 

@@ -4,22 +4,21 @@ mod contact;
 mod document;
 mod tenant;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use jobs::{
     domain::ids::TenantId,
-    ports::{Embedding, Index, SearchFilter},
+    ports::{Collection, Embedding, Index, SearchFilter},
 };
 use loadtest::client::{Client, Document, Message, Submission, TextUpload};
 use reqwest::Method;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
-use tests::{Stack, eventually, setting};
+use tests::{Stack, eventually};
 use uuid::Uuid;
-use worker::engines::index::{IndexConfig, LanceIndex};
+use worker::engines::index::LanceIndex;
+
+use crate::engines::{model_id, open_index};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Numbers in a vector of the tests' model.
@@ -89,10 +88,7 @@ fn tenant_id(id: &str) -> TenantId {
 
 /// The index as another process opens it.
 async fn index(stack: &Stack) -> LanceIndex {
-    let config = IndexConfig { lancedb_uri: stack.env("LANCEDB_URI").to_owned() };
-    let model = PathBuf::from(setting("EMBEDDING_MODEL_DIR"));
-    let name = model.file_name().and_then(|name| name.to_str()).expect("a folder's name");
-    LanceIndex::connect(&config, name, DIMENSION).await.expect("the index opens")
+    open_index(stack.env("LANCEDB_URI")).await
 }
 
 fn any_vector() -> Embedding {
@@ -100,12 +96,14 @@ fn any_vector() -> Embedding {
     std::iter::repeat_n(1.0 / length, DIMENSION).collect()
 }
 
-/// What a search of either kind finds in a tenant's table, whoever's model made it.
+/// What a search of either kind finds in a tenant's table.
 async fn hits(stack: &Stack, tenant: TenantId, words: &str) -> usize {
     let index = index(stack).await;
     let all = SearchFilter::default();
-    let near = index.search_vector(tenant, &any_vector(), &all, 100).await.expect("a search").len();
-    near + index.search_text(tenant, words, &any_vector(), &all, 100).await.expect("a search").len()
+    let model = model_id();
+    let collection = Collection { tenant, model: &model };
+    let near = index.search_vector(collection, &any_vector(), &all, 100).await.expect("a search").len();
+    near + index.search_text(collection, words, &any_vector(), &all, 100).await.expect("a search").len()
 }
 
 async fn vectors(stack: &Stack, tenant: TenantId) -> u64 {

@@ -204,7 +204,8 @@ async fn search_finds_what_the_pipeline_would_and_keeps_tenants_apart() {
     let hits = ours.search(&query("how long can I send things back")).await.unwrap();
     assert!(hits.iter().all(|hit| hit.document_id != returns.id), "a deleted document is not shown");
     eventually("the row is gone", LIMIT, async || {
-        (stack.database.count("select count(*) from documents where name = 'returns.md'").await == 0).then_some(())
+        (stack.database.count("select count(*) from document_versions where name = 'returns.md'").await == 0)
+            .then_some(())
     })
     .await;
     stack.finish().await;

@@ -82,10 +82,10 @@ async fn of_many_tickers_one_takes_a_period() {
     assert_eq!(schedule::tick(&one, &schedules).await.unwrap(), 0, "the period is taken");
     schedule::register(&other, &schedules).await.unwrap();
     assert_eq!(schedule::tick(&other, &schedules).await.unwrap(), 0, "a restart changes nothing");
-    assert_eq!(test.count("select count(*) from jobs").await, 4);
+    assert_eq!(test.count("select count(*) from jobs").await, 5);
     let aligned = "select count(*) from schedules where extract(minute from last_period)::int % 5 = 2
         and extract(second from last_period) = 0 and next_at = last_period + every and last_period <= now()";
-    assert_eq!(test.count(aligned).await, 4, "periods are aligned to UTC");
+    assert_eq!(test.count(aligned).await, 5, "periods are aligned to UTC");
 }
 
 #[tokio::test]
@@ -96,11 +96,11 @@ async fn missed_periods_collapse_into_one_run_of_the_latest() {
     schedule::register(&database, &schedules).await.unwrap();
     execute(&test, "update schedules set every = '1 second', phase = '0', next_at = now() - interval '1 hour'").await;
     let before = Utc::now() - TimeDelta::seconds(1);
-    assert_eq!(schedule::tick(&database, &schedules).await.unwrap(), 4);
+    assert_eq!(schedule::tick(&database, &schedules).await.unwrap(), 5);
     let runs = runs(&test, "maintain_partitions").await;
     assert_eq!(runs.len(), 1);
     assert!(runs.keys().all(|period| *period >= before && *period <= Utc::now()), "{runs:?}");
-    assert_eq!(test.count("select count(*) from schedules where next_at = last_period + every").await, 4);
+    assert_eq!(test.count("select count(*) from schedules where next_at = last_period + every").await, 5);
 
     // A changed period takes effect at the next registration, without a period that was taken; what the code does not
     // know is left alone.
@@ -109,7 +109,7 @@ async fn missed_periods_collapse_into_one_run_of_the_latest() {
     assert_eq!(schedule::tick(&database, &schedules).await.unwrap(), 0);
     let regular =
         "select count(*) from schedules where every = any('{5 minutes,1 hour,1 day}') and next_at > last_period";
-    assert_eq!(test.count(regular).await, 4);
+    assert_eq!(test.count(regular).await, 5);
     assert_eq!(test.count("select count(*) from schedules where name = 'newer' and last_period is null").await, 1);
 }
 

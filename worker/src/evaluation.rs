@@ -17,7 +17,7 @@ use jobs::{
         retrieval::DEFAULT_LIMIT,
     },
     kinds::retrieve::Legs,
-    ports::{Chunk, Embedder, Index, Place, SearchFilter, headed},
+    ports::{Chunk, Collection, Embedder, Index, Place, SearchFilter, headed},
 };
 
 use self::{configuration::Configuration, quality::Quality, set::QuestionSet};
@@ -52,7 +52,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let embedder = OnnxEmbedder::connect(&args.embedder).await?;
     let uri = args.folder.join(format!("eval-retrieval-{}", std::process::id())).display().to_string();
     let config = IndexConfig { lancedb_uri: uri.clone() };
-    let index = LanceIndex::connect(&config, embedder.model(), embedder.dimension()).await?;
+    let index = LanceIndex::connect(&config).await?;
     for path in &args.sets {
         let set = QuestionSet::read(path, args.questions as usize).with_context(|| path.display().to_string())?;
         let tenant = TenantId::generate();
@@ -87,6 +87,7 @@ async fn store(
     tenant: TenantId,
     set: &QuestionSet,
 ) -> anyhow::Result<HashMap<String, String>> {
+    let collection = Collection { tenant, model: embedder.model() };
     let mut ids = HashMap::new();
     for batch in set.passages.chunks(BATCH) {
         let document = DocumentId::generate();
@@ -101,10 +102,10 @@ async fn store(
             language: None,
             vector,
         });
-        index.add(tenant, document, 1, chunks.collect()).await?;
+        index.add(collection, document, 1, chunks.collect()).await?;
         let places = (0..).map(|position| Place { document, version: 1, position });
         ids.extend(places.zip(batch).map(|(place, passage)| (place.chunk_id(), passage.id.clone())));
     }
-    index.maintain(tenant).await?;
+    index.maintain(collection).await?;
     Ok(ids)
 }

@@ -1,5 +1,6 @@
 //! How work gets done: the engines behind the ports, the lanes' workers, the relay, the scheduler, probes and drain.
 
+pub mod bench;
 pub mod config;
 mod disk;
 pub mod engines;

@@ -7,7 +7,7 @@ use jobs::domain::ids::TenantId;
 use jobs::trace::{self, export::Export};
 use tracing_subscriber::{EnvFilter, Layer};
 use worker::{
-    WorkerConfig,
+    WorkerConfig, bench,
     engines::{
         index::{self, IndexConfig},
         reader,
@@ -36,6 +36,9 @@ enum Command {
         #[command(flatten)]
         index: IndexConfig,
     },
+    /// Measures the engines.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Measures retrieval on question sets.
     EvalRetrieval(evaluation::Args),
     /// Reads one document from stdin and writes its passages to stdout; used by `run`, in a process with limits.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Extract(extract) => reader::extract_main(extract),
         Command::DropIndex { tenant, index } => exit(drop_index(tenant, &index)),
+        Command::Bench(command) => exit(measure(command)),
         Command::EvalRetrieval(args) => exit(evaluate(args)),
         Command::Run(config) => exit(run(*config)),
     }
@@ -87,6 +91,14 @@ async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
     let export = start_logging()?;
     let ended = worker::run(config).await;
+    export.flush().await;
+    ended
+}
+
+#[tokio::main]
+async fn measure(command: bench::Command) -> anyhow::Result<()> {
+    let export = start_logging()?;
+    let ended = bench::run(command).await;
     export.flush().await;
     ended
 }

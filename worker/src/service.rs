@@ -15,7 +15,7 @@ use jobs::{
         Dispatcher, GroupCommit, Lanes, Runtime,
         signals::{Announcements, Topic, WakeUps},
     },
-    store::Database,
+    store::{Database, Scope, embedding_models},
     trace,
 };
 use tokio::{
@@ -26,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::WorkerConfig,
-    disk, engines,
+    disk,
+    engines::{self, Loaded},
     lanes::Workshop,
     probes::{self, Probes},
     relay,
@@ -56,7 +57,8 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         () = dependencies(&database, &lanes) => {}
         () = signals.next() => return Ok(()),
     }
-    let engines = engines::connect(config.engines.clone()).await?;
+    let (engines, loaded) = engines::connect(config.engines.clone()).await?;
+    announce(&database, &loaded).await?;
     disk::watch(&config.engines.index.lancedb_uri, &config.originals.originals_uri)?;
 
     let stop = CancellationToken::new();
@@ -126,6 +128,15 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     database.close().await;
     tracing::info!("drained");
     Ok(())
+}
+
+/// Notes which embedding models this worker has, for `metachat index`.
+async fn announce(database: &Database, loaded: &[Loaded]) -> anyhow::Result<()> {
+    let mut tx = database.system().await?;
+    for Loaded { id, name, dimension } in loaded {
+        embedding_models::announce(tx.connection(), id, name, i32::try_from(*dimension)?).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Waits until Postgres (with its schema) and Redis answer, saying which one does not.

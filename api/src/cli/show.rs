@@ -9,6 +9,7 @@ use jobs::{
     store::{
         checks::Finding,
         dead_jobs::DeadJob,
+        embedding_models::Standing,
         job_counts::{Counts, MOST},
         replays::Replay,
     },
@@ -178,6 +179,31 @@ pub(super) fn counts(counts: &[Counts], as_json: bool) {
             age(of.oldest_age_seconds),
             count(of.dead),
         ]);
+    }
+    print(&table.trim_fmt());
+}
+
+pub(super) fn models(standings: &[Standing], as_json: bool) {
+    if as_json {
+        let data = standings.iter().map(|of| {
+            json!({
+                "model": of.model,
+                "loaded": of.loaded,
+                "tenants": of.tenants,
+                "chunks": of.chunks,
+                "building_for_tenants": of.building,
+                "documents_done": of.documents_done,
+                "documents_total": of.documents_total,
+            })
+        });
+        return print_json(&json!({ "data": data.collect::<Vec<_>>() }));
+    }
+    let mut table = table(&["MODEL", "TENANTS", "CHUNKS", "BUILDING FOR", "DOCUMENTS"]);
+    for of in standings {
+        let progress =
+            if of.building == 0 { "-".to_owned() } else { format!("{}/{}", of.documents_done, of.documents_total) };
+        let name = if of.loaded { clean(&of.model) } else { format!("{} (no worker has it)", clean(&of.model)) };
+        table.add_row([name, of.tenants.to_string(), of.chunks.to_string(), of.building.to_string(), progress]);
     }
     print(&table.trim_fmt());
 }

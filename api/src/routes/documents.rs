@@ -1,6 +1,7 @@
 //! Documents: uploaded, then watched until they can be searched.
 
 pub mod body;
+pub mod replace;
 pub mod upload;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
@@ -12,9 +13,9 @@ use jobs::{
         ids::DocumentId,
     },
     kinds::{embed_document::EmbedDocument, erase},
-    queue::signals::Topic,
+    queue::{Work, signals::Topic},
     store::{
-        Scope,
+        Scope, TenantTx,
         documents::{self, Document as Stored},
     },
 };
@@ -26,6 +27,7 @@ use crate::{
         Caller, PathId, Query, Traceparent,
         scope::{DocumentsWrite, Read},
     },
+    once::Answer,
     openapi::schemas,
     page::{List, Page},
     problem::Problem,
@@ -46,13 +48,17 @@ pub struct Document {
     content_type: String,
     tags: Vec<String>,
     language: Option<String>,
-    /// `pending`, `processing`, `ready`, `failed`, or `stale`: searchable as it was, and to be embedded anew.
+    /// Of the newest version: `pending`, `processing`, `ready`, `failed`, or `stale`: no longer searchable, since it could not be
+    /// embedded by the model that searches have moved to.
     #[schema(example = "ready")]
     status: String,
-    /// Why it failed.
+    /// Why it failed, or is stale.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The newest.
     version: i32,
+    /// The version that searches find: an older one until the newest is `ready`, and when that failed.
+    searchable_version: Option<i32>,
     size_bytes: i64,
     /// Passages that searches can find.
     chunk_count: i32,
@@ -74,6 +80,7 @@ impl From<Stored> for Document {
             status: stored.status,
             reason: stored.reason,
             version: stored.version,
+            searchable_version: stored.ready_version,
             size_bytes: stored.size_bytes,
             chunk_count: stored.chunk_count,
             progress: stored.progress.map(Progress::from),
@@ -114,6 +121,35 @@ pub struct Accepted {
     id: DocumentId,
     #[schema(value_type = String, example = "pending")]
     status: Status,
+    /// The newest version.
+    #[schema(example = 1)]
+    version: i32,
+    /// Whether it was there already, with these bytes, this name, these tags and this language: nothing was stored.
+    unchanged: bool,
+}
+
+impl Accepted {
+    fn new(id: DocumentId, version: i32, status: Status) -> Self {
+        Self { id, status, version, unchanged: false }
+    }
+}
+
+/// Answers for a document that is there already; one that failed, or is stale, is tried again.
+async fn as_it_is(work: &mut Work<TenantTx>, id: DocumentId, version: i32, status: Status) -> Result<Answer, Problem> {
+    if !matches!(status, Status::Failed | Status::Stale) {
+        let accepted = Accepted { unchanged: true, ..Accepted::new(id, version, status) };
+        return Ok(Answer::new(StatusCode::OK, &accepted)?.at(format!("/v1/documents/{id}")));
+    }
+    documents::retry(work.tx(), id).await?;
+    embed(work, id, version)
+}
+
+/// Has a version embedded, and answers.
+fn embed(work: &mut Work<TenantTx>, id: DocumentId, version: i32) -> Result<Answer, Problem> {
+    let tenant = work.tx().tenant();
+    work.enqueue(&EmbedDocument { tenant, document: id, version })?;
+    let accepted = Accepted::new(id, version, Status::Pending);
+    Ok(Answer::new(StatusCode::ACCEPTED, &accepted)?.at(format!("/v1/documents/{id}")))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -172,7 +208,7 @@ pub async fn retry(
         work.enqueue(&EmbedDocument { tenant: caller.id, document: id, version })?;
     }
     work.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(Accepted { id, status })))
+    Ok((StatusCode::ACCEPTED, Json(Accepted::new(id, version, status))))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -9,16 +9,18 @@ use jobs::{
         settings::ModelSettings,
     },
     ports::{
-        Chunk, Completion as Reply, DocumentReader, EmbedError, Embedder, Embedding, Engines, Hit, Index, IndexError,
-        LanguageModel, ModelError, Passage, Place, Prompt, ReadError, SearchFilter, SendError, SignedRequest,
-        WebhookReply, WebhookSender,
+        Chunk, Collection, Completion as Reply, DocumentReader, EmbedError, Embedder, Embedding, Engines, Hit, Index,
+        IndexError, LanguageModel, Model, ModelError, Models, Passage, Place, Prompt, ReadError, SearchFilter,
+        SendError, SignedRequest, Versions, WebhookReply, WebhookSender,
     },
 };
 use tokio::sync::mpsc;
 
 pub fn engines() -> Engines {
     let none = Arc::new(NoEngine);
-    Engines { reader: none.clone(), embedder: none.clone(), index: none.clone(), model: none.clone(), webhooks: none }
+    let model = Model { embedder: none.clone(), reader: none.clone() };
+    let embedding = Models { current: model, next: None };
+    Engines { embedding, index: none.clone(), model: none.clone(), webhooks: none }
 }
 
 struct NoEngine;
@@ -57,11 +59,15 @@ impl Embedder for NoEngine {
 
 #[async_trait]
 impl Index for NoEngine {
-    async fn add(&self, _: TenantId, _: DocumentId, _: i32, _: Vec<Chunk>) -> Result<(), IndexError> {
+    async fn add(&self, _: Collection<'_>, _: DocumentId, _: i32, _: Vec<Chunk>) -> Result<(), IndexError> {
         unreachable!("{NONE}")
     }
 
-    async fn remove_below(&self, _: TenantId, _: DocumentId, _: i32) -> Result<u64, IndexError> {
+    async fn remove(&self, _: Collection<'_>, _: DocumentId, _: Versions) -> Result<u64, IndexError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn rows(&self, _: Collection<'_>) -> Result<u64, IndexError> {
         unreachable!("{NONE}")
     }
 
@@ -77,13 +83,17 @@ impl Index for NoEngine {
         unreachable!("{NONE}")
     }
 
-    async fn maintain(&self, _: TenantId) -> Result<(), IndexError> {
+    async fn keep_models(&self, _: TenantId, _: &[&str]) -> Result<usize, IndexError> {
+        unreachable!("{NONE}")
+    }
+
+    async fn maintain(&self, _: Collection<'_>) -> Result<(), IndexError> {
         unreachable!("{NONE}")
     }
 
     async fn search_vector(
         &self,
-        _: TenantId,
+        _: Collection<'_>,
         _: &Embedding,
         _: &SearchFilter,
         _: usize,
@@ -93,7 +103,7 @@ impl Index for NoEngine {
 
     async fn search_text(
         &self,
-        _: TenantId,
+        _: Collection<'_>,
         _: &str,
         _: &Embedding,
         _: &SearchFilter,
@@ -102,7 +112,7 @@ impl Index for NoEngine {
         unreachable!("{NONE}")
     }
 
-    async fn texts_at(&self, _: TenantId, _: &[Place]) -> Result<HashMap<Place, String>, IndexError> {
+    async fn texts_at(&self, _: Collection<'_>, _: &[Place]) -> Result<HashMap<Place, String>, IndexError> {
         unreachable!("{NONE}")
     }
 }

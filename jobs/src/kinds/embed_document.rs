@@ -1,9 +1,9 @@
 //! Brings the search index in line with a document's newest version.
 //!
-//! - **What:** reads the original, cuts it into passages and keeps them; embeds them for some seconds, stores them beside
-//!   the old version's, notes how far it came, and continues itself, so that long documents do not keep short ones waiting;
-//!   after the last passage it switches searches over in one commit and removes the old ones. Of a document that is being
-//!   erased, or was, it removes what an earlier run stored.
+//! - **What:** reads the original, cuts it into passages and keeps them; embeds them for some seconds with the model that the
+//!   tenant searches, stores them beside the old version's, notes how far it came, and continues itself, so that long documents
+//!   do not keep short ones waiting; after the last passage it switches searches over in one commit and removes the old ones. A
+//!   model that changed meanwhile has it begin again; one that is being built gets the document by `reembed_document`.
 //! - **Who enqueues it:** the routes that upload documents and have them tried again; itself, until the last passage.
 //! - **Twice:** chunk ids are stable, so the same rows are written again; what was noted is not repeated; the switch commits
 //!   once.
@@ -13,31 +13,27 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tracing::{Instrument, field};
 use uuid::Uuid;
 
-use super::emit_event::emit;
+use super::{
+    embedding::{self, Embedding, SLICE},
+    emit_event::emit,
+    reembed_document::ReembedDocument,
+};
 use crate::{
     domain::{
-        document::Status,
         event::{EventType, NewEvent},
         ids::{DocumentId, TenantId},
     },
-    ports::{Chunk, Passage, ReadError, headed},
+    ports::{Model, Passage, ReadError, Versions},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work, signals::Topic},
     store::{
-        OriginalsError, Scope, StoreError, TenantTx,
-        documents::{self, Progress, ToEmbed},
+        Scope, StoreError, TenantTx, document_versions,
+        documents::{self, ToEmbed},
+        embedding_models,
         originals::Version,
     },
-    trace,
 };
-
-/// Passages per call of the embedder, which serves waiting queries in between.
-const BATCH: usize = 16;
-/// How long a run embeds before it lets others have its slot: what a short document waits for behind long ones, and many times
-/// what a run costs besides.
-const SLICE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EmbedDocument {
@@ -69,30 +65,40 @@ impl Job for EmbedDocument {
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let until = Instant::now() + SLICE;
         let mut tx = context.tenant_tx().await?;
-        let found = documents::find(&mut tx, self.document).await?;
-        let Some(document) = found.filter(|found| found.status != Status::Deleting) else {
+        let Some(document) = documents::find(&mut tx, self.document).await? else {
             drop(tx);
             self.withdraw(context).await?;
             return context.cancel().await;
         };
         if document.version != self.version {
-            // A later version has a job of its own.
             drop(tx);
+            self.withdraw(context).await?;
+            // A later version has a job of its own.
             return context.cancel().await;
         }
+        let models = &context.engines().embedding;
+        let current = embedding_models::adopt(&mut tx, models.current.embedder.model()).await?;
+        let model = models.of(current.as_deref())?;
         documents::mark_processing(&mut tx, self.document).await?;
         tx.commit().await?;
-        let (passages, done) = match self.passages(context, &document).await {
+
+        let embedding = Embedding { context, model, version: self.of_version(), described: &document.described };
+        let (passages, done) = match self.passages(&embedding, &document).await {
             Ok(passages) => passages,
             // A fault of the document, not of the job: it ends here, with the reason.
             Err(ReadError::Unreadable(reason)) => return self.fail(context, &reason).await,
             Err(ReadError::Unavailable(reason)) => return Err(Failure::Retry(reason)),
         };
-        let done = self.embed(context, &document, &passages, done, until).await?;
-        if done < passages.len() {
-            return self.pause(context, &passages, done).await;
+        let chunks = embedding.embed(&passages, done, until).await?;
+        let done = done + chunks.len();
+        // Embedding takes long enough for the document to be erased, or replaced, meanwhile.
+        if self.is_wanted(context).await? {
+            embedding.store(chunks).await?;
         }
-        self.switch(context, &document, &passages).await
+        match done < passages.len() {
+            true => self.pause(context, model, &passages, done).await,
+            false => self.switch(context, model, &document, &passages).await,
+        }
     }
 
     async fn give_up(burial: &mut Completion<TenantTx>, envelope: &Envelope, cause: &str) -> Result<(), StoreError> {
@@ -112,33 +118,23 @@ impl Job for EmbedDocument {
 impl EmbedDocument {
     /// The passages of the version, and how many of them an earlier run has stored. Read from the original once: later runs
     /// go on with what the first one kept.
-    async fn passages(&self, context: &JobContext, document: &ToEmbed) -> Result<(Vec<Passage>, usize), ReadError> {
-        let originals = &context.runtime.originals;
-        let away = |error: OriginalsError| ReadError::Unavailable(error.to_string());
+    async fn passages(
+        &self,
+        embedding: &Embedding<'_>,
+        document: &ToEmbed,
+    ) -> Result<(Vec<Passage>, usize), ReadError> {
+        let (context, model) = (embedding.context, embedding.model.embedder.model());
         if let Some(total) = document.total
-            && let Some(kept) = originals.passages(self.of_version()).await.map_err(away)?
-            && let Ok(passages) = serde_json::from_slice::<Vec<Passage>>(&kept)
-            && passages.len() == total
+            && document.model.as_deref() == Some(model)
+            && let Some(passages) = embedding.kept(Some(total)).await?
         {
             return Ok((passages, document.done.min(total)));
         }
-        let original = originals.get(self.of_version()).await.map_err(away)?;
-        let original = original.ok_or_else(|| ReadError::Unreadable("The uploaded file is missing.".into()))?;
-        let reading = tracing::info_span!(
-            target: trace::TARGET,
-            "read_document",
-            "metachat.document.bytes" = original.len(),
-            "metachat.document.passages" = field::Empty,
-        );
-        let read = context.engines().reader.read(&original, &document.content_type);
-        let passages = read.instrument(reading.clone()).await?;
-        reading.record("metachat.document.passages", passages.len());
-        drop(reading);
-        let kept = serde_json::to_vec(&passages).map_err(|error| ReadError::Unavailable(error.to_string()))?;
-        originals.put_passages(self.of_version(), kept.into()).await.map_err(away)?;
+        let passages = embedding.read().await?;
         let noted = async {
             let mut work = context.side_work().await?;
-            documents::progress(work.tx(), self.document, self.version, progress(&passages, 0)).await?;
+            let begun = embedding::progress(&passages, 0);
+            documents::progress(work.tx(), self.document, self.version, model, begun).await?;
             work.tell(Topic::Progress, self.document.uuid());
             work.commit().await
         };
@@ -146,111 +142,105 @@ impl EmbedDocument {
         Ok((passages, 0))
     }
 
-    /// Stores passages with their vectors, from `done` on, until the slice is over, at least a batch; returns how many are
-    /// stored.
-    async fn embed(
+    /// Notes how far the document has come and goes on in a job of its own, behind what others wait for.
+    async fn pause(
         &self,
         context: &JobContext,
-        document: &ToEmbed,
+        model: &Model,
         passages: &[Passage],
         done: usize,
-        until: Instant,
-    ) -> Result<usize, Failure> {
-        let mut position = done;
-        let mut chunks = Vec::new();
-        for batch in passages[done..].chunks(BATCH) {
-            let texts = batch.iter().map(|passage| headed(passage.heading.as_deref(), &passage.text)).collect();
-            let embedding = tracing::info_span!(
-                target: trace::TARGET,
-                "embed_passages",
-                "gen_ai.request.model" = context.engines().embedder.model(),
-                "metachat.document.passages" = batch.len(),
-            );
-            let vectors = context.engines().embedder.embed_documents(texts).instrument(embedding).await?;
-            for (passage, vector) in batch.iter().zip(vectors) {
-                chunks.push(Chunk {
-                    position: u32::try_from(position).unwrap_or(u32::MAX),
-                    text: passage.text.clone(),
-                    heading: passage.heading.clone(),
-                    page: passage.page,
-                    tags: document.tags.clone(),
-                    language: document.language.clone(),
-                    vector,
-                });
-                position += 1;
-            }
-            if Instant::now() >= until {
-                break;
-            }
-        }
-        // Embedding takes long enough for the document to be erased meanwhile.
-        if !self.is_wanted(context).await? {
-            return Ok(position);
-        }
-        let count = chunks.len() as u64;
-        let adding = tracing::info_span!(target: trace::TARGET, "add_to_index", "metachat.document.passages" = count);
-        let added = context.engines().index.add(self.tenant, self.document, self.version, chunks);
-        added.instrument(adding).await?;
-        metrics::counter!("metachat_chunks_embedded_total").increment(count);
-        Ok(position)
-    }
-
-    /// Notes how far the document has come and goes on in a job of its own, behind what others wait for.
-    async fn pause(&self, context: &JobContext, passages: &[Passage], done: usize) -> Result<Done, Failure> {
-        let mut work = match context.finish::<TenantTx>().await {
-            // As at the switch.
-            Err(Failure::Stale) if !self.is_wanted(context).await? => {
-                self.withdraw(context).await?;
-                return Err(Failure::Stale);
-            }
-            finished => finished?,
-        };
-        documents::progress(work.tx(), self.document, self.version, progress(passages, done)).await?;
+    ) -> Result<Done, Failure> {
+        let mut work = self.finish(context).await?;
+        let progress = embedding::progress(passages, done);
+        documents::progress(work.tx(), self.document, self.version, model.embedder.model(), progress).await?;
         work.enqueue(self)?;
         work.tell(Topic::Progress, self.document.uuid());
         work.commit().await
     }
 
     /// Makes the new version visible, then removes the old one's chunks.
-    async fn switch(&self, context: &JobContext, document: &ToEmbed, passages: &[Passage]) -> Result<Done, Failure> {
-        let mut done = match context.finish::<TenantTx>().await {
-            // Erased with its job, or overtaken: nobody else knows of what this run has stored.
-            Err(Failure::Stale) if !self.is_wanted(context).await? => {
-                self.withdraw(context).await?;
-                return Err(Failure::Stale);
-            }
-            finished => finished?,
-        };
-        let end = progress(passages, passages.len());
-        documents::progress(done.tx(), self.document, self.version, end).await?;
-        let switched = documents::mark_ready(done.tx(), self.document, self.version, end.chunks_total).await?;
+    async fn switch(
+        &self,
+        context: &JobContext,
+        model: &Model,
+        document: &ToEmbed,
+        passages: &[Passage],
+    ) -> Result<Done, Failure> {
+        let mut done = self.finish(context).await?;
+        let model = model.embedder.model();
+        let models = embedding_models::held(done.tx()).await?;
+        if models.current.as_deref() != Some(model) {
+            // Searches have moved to another model since: what was stored is of no use to them.
+            let begin = embedding::progress(passages, 0);
+            documents::progress(done.tx(), self.document, self.version, model, begin).await?;
+            done.enqueue(self)?;
+            return done.commit().await;
+        }
+        let end = embedding::progress(passages, passages.len());
+        documents::progress(done.tx(), self.document, self.version, model, end).await?;
+        let switched = documents::mark_ready(done.tx(), self.document, self.version, model, end.chunks_total).await?;
+        let mut superseded = Vec::new();
         if switched {
-            let data = json!({ "name": document.name, "version": self.version, "chunks": end.chunks_total });
+            superseded = document_versions::forget_superseded(done.tx(), self.document).await?;
+            let data = json!({
+                "name": document.described.name,
+                "version": self.version,
+                "chunks": end.chunks_total,
+                "pages": end.pages_total,
+            });
             emit(&mut done, NewEvent::about_document(EventType::DocumentIndexed, self.document, data))?;
+            if let Some(model) = models.next {
+                let Self { tenant, document, version } = *self;
+                done.enqueue(&ReembedDocument { tenant, document, version, model, done: 0 })?;
+            }
         }
         done.tell(Topic::Progress, self.document.uuid());
         let done = done.commit().await?;
-        // Searches do not return these any more; whatever stays now goes with the next version. Overtaken by a newer
-        // version or a removal, this one's own chunks go too.
-        let keep_from = if switched { self.version } else { self.version + 1 };
-        if let Err(error) = context.engines().index.remove_below(self.tenant, self.document, keep_from).await {
-            tracing::warn!(document = %self.document, %error, "old chunks were not removed");
+        // Searches do not return these any more; whatever stays now goes with the next version, or by the sweep.
+        let (tenant, document) = (self.tenant, self.document);
+        let gone = if switched { Versions::Below(self.version) } else { Versions::Only(self.version) };
+        if let Err(error) = embedding::remove(context, tenant, document, gone).await {
+            tracing::warn!(%document, %error, "old chunks were not removed");
+        }
+        for version in superseded {
+            if let Err(error) = context.runtime.originals.erase_version(Version { tenant, document, version }).await {
+                tracing::warn!(%document, version, %error, "an old version's original was not removed");
+            }
         }
         Ok(done)
     }
 
-    /// Whether the document is there and nobody asked to remove it.
+    /// Opens the transaction that finishes the job. Erased with its job, or overtaken, nobody else knows of what this run has
+    /// stored.
+    async fn finish(&self, context: &JobContext) -> Result<Completion<TenantTx>, Failure> {
+        match context.finish::<TenantTx>().await {
+            Err(Failure::Stale) if !self.is_wanted(context).await? => {
+                self.withdraw(context).await?;
+                Err(Failure::Stale)
+            }
+            finished => finished,
+        }
+    }
+
+    /// Whether this is the newest version of a document that nobody asked to remove.
     async fn is_wanted(&self, context: &JobContext) -> Result<bool, Failure> {
         let mut tx = context.tenant_tx().await?;
         let found = documents::find(&mut tx, self.document).await?;
         tx.commit().await?;
-        Ok(found.is_some_and(|found| found.status != Status::Deleting))
+        Ok(found.is_some_and(|found| found.version == self.version))
     }
 
-    /// Removes what any run stored of a document that is not wanted.
+    /// Removes what any run stored of a version that is not wanted; of a document that is gone, all.
     async fn withdraw(&self, context: &JobContext) -> Result<(), Failure> {
-        context.engines().index.remove_below(self.tenant, self.document, i32::MAX).await?;
-        Ok(())
+        let mut tx = context.tenant_tx().await?;
+        let found = documents::find(&mut tx, self.document).await?;
+        tx.commit().await?;
+        let gone = match found {
+            None => Versions::All,
+            Some(found) if found.ready_version == Some(self.version) => return Ok(()),
+            Some(_) => Versions::Only(self.version),
+        };
+        embedding::remove(context, self.tenant, self.document, gone).await
     }
 
     async fn fail(&self, context: &JobContext, reason: &str) -> Result<Done, Failure> {
@@ -265,17 +255,6 @@ impl EmbedDocument {
     }
 }
 
-/// How far it is with the first `done` passages stored.
-fn progress(passages: &[Passage], done: usize) -> Progress {
-    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let page = |passage: Option<&Passage>| i32::try_from(passage?.page?).ok();
-    let pages_total = page(passages.last());
-    // The page of the next passage is not done.
-    let next = || page(passages.get(done)).map(|page| page - 1);
-    let pages_done = pages_total.and_then(|total| if done < passages.len() { next() } else { Some(total) });
-    Progress { chunks_done: count(done), chunks_total: count(passages.len()), pages_done, pages_total }
-}
-
 /// Ends a version as failed, with its event; one that was overtaken is left alone.
 async fn mark_failed(
     work: &mut Work<TenantTx>,
@@ -284,7 +263,14 @@ async fn mark_failed(
     reason: &str,
 ) -> Result<(), StoreError> {
     if documents::mark_failed(work.tx(), document, version, reason).await? {
-        let failed = NewEvent::about_document(EventType::DocumentFailed, document, json!({ "reason": reason }));
+        let found = documents::show(work.tx(), document).await?;
+        let data = json!({
+            "reason": reason,
+            "version": version,
+            "searchable_version": found.as_ref().and_then(|found| found.ready_version),
+            "progress": found.and_then(|found| found.progress),
+        });
+        let failed = NewEvent::about_document(EventType::DocumentFailed, document, data);
         emit(work, failed)?;
     }
     Ok(())

@@ -23,10 +23,10 @@ use crate::{
         erasure::{Extent, Proof, Requester, Subject, VectorProof},
         ids::{DocumentId, ErasureId, TenantId},
     },
-    ports::SearchFilter,
+    ports::{Collection, Embedder, SearchFilter},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, Work},
     store::{
-        Scope, StoreError, SystemTx,
+        Scope, StoreError, SystemTx, TenantTx, embedding_models,
         erasures::{self, Unfinished},
     },
 };
@@ -134,13 +134,15 @@ async fn note_vectors(
     erasure: &Unfinished,
     document: Option<DocumentId>,
 ) -> Result<String, Failure> {
-    let (index, embedder) = (&context.engines().index, &context.engines().embedder);
+    let index = &context.engines().index;
     let vectors = index.count(erasure.tenant, document).await?;
     let mut tx = SystemTx::begin(&context.runtime.database, None).await?;
     erasures::removing(tx.connection(), erasure.id, "vectors", vectors).await?;
     tx.commit().await?;
+    let embedder = embedder(context, erasure.tenant).await?;
     let query = embedder.embed_query(ANY_QUERY).await?;
-    let found = index.search_vector(erasure.tenant, &query, &filter(document), 1).await?;
+    let collection = Collection { tenant: erasure.tenant, model: embedder.model() };
+    let found = index.search_vector(collection, &query, &filter(document), 1).await?;
     Ok(found.first().map_or_else(|| ANY_QUERY.to_owned(), |hit| hit.text.chars().take(QUERY_CHARS).collect()))
 }
 
@@ -165,14 +167,24 @@ async fn vectors_left(
     document: Option<DocumentId>,
     text: &str,
 ) -> Result<VectorProof, Failure> {
-    let (index, embedder) = (&context.engines().index, &context.engines().embedder);
+    let index = &context.engines().index;
+    let embedder = embedder(context, erasure.tenant).await?;
     let query = embedder.embed_query(text).await?;
     let filter = filter(document);
+    let collection = Collection { tenant: erasure.tenant, model: embedder.model() };
     Ok(VectorProof {
         rows: index.count(erasure.tenant, document).await?,
-        vector_hits: index.search_vector(erasure.tenant, &query, &filter, 1).await?.len(),
-        text_hits: index.search_text(erasure.tenant, text, &query, &filter, 1).await?.len(),
+        vector_hits: index.search_vector(collection, &query, &filter, 1).await?.len(),
+        text_hits: index.search_text(collection, text, &query, &filter, 1).await?.len(),
     })
+}
+
+/// That of the model which the tenant's searches read.
+async fn embedder(context: &JobContext, tenant: TenantId) -> Result<&dyn Embedder, Failure> {
+    let mut tx = TenantTx::begin(&context.runtime.database, Some(tenant)).await?;
+    let models = embedding_models::of_tenant(&mut tx).await?;
+    tx.commit().await?;
+    Ok(&*context.engines().embedding.of(models.current.as_deref())?.embedder)
 }
 
 fn filter(document: Option<DocumentId>) -> SearchFilter {

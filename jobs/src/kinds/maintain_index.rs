@@ -1,7 +1,7 @@
 //! Keeps the search index fast: merges small fragments, brings its indices up to date, gives tables that have grown a
-//! vector index, and removes the files of earlier versions.
+//! vector index, removes the files of earlier versions, and drops tables of models that no search reads any more.
 //!
-//! - **What:** visits the tenants whose documents changed since the last run, one after the other, and reports those whose
+//! - **What:** visits the tenants whose documents or models changed since the last run, one after the other, and reports those whose
 //!   tables cannot be read or hold too little. The key is always the same, so that of all workers one does this at a time.
 //! - **Who enqueues it:** the schedule, every five minutes.
 //! - **Twice:** a table that needs nothing is left alone.
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::ids::TenantId,
-    ports::{Index, IndexError},
+    ports::{Collection, Index, IndexError},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, Periodic, RetryPolicy},
     store::{
         Scope, StoreError, SystemTx,
@@ -61,8 +61,9 @@ impl Job for MaintainIndex {
             tx.commit().await?;
             let Some(last) = tenants.last() else { break };
             after = Some(last.tenant);
-            for Changed { tenant, chunks } in tenants {
-                match maintain(&*context.engines().index, tenant).await {
+            for changed in tenants {
+                let Changed { tenant, chunks, .. } = changed;
+                match maintain(&*context.engines().index, &changed).await {
                     Ok(stored) if stored < chunks => {
                         missing += chunks - stored;
                         tracing::error!(%tenant, chunks, stored, "chunks are missing from the index: rebuild it");
@@ -91,10 +92,20 @@ impl Job for MaintainIndex {
     }
 }
 
-/// Returns how many chunks the tenant has in the index.
-async fn maintain(index: &dyn Index, tenant: TenantId) -> Result<u64, IndexError> {
-    index.maintain(tenant).await?;
-    index.count(tenant, None).await
+/// Returns how many chunks the tenant has in the table that its searches read.
+async fn maintain(index: &dyn Index, changed: &Changed) -> Result<u64, IndexError> {
+    let Changed { tenant, models, settled, .. } = changed;
+    let Some(model) = models.current.as_deref() else { return Ok(0) };
+    if *settled {
+        let dropped = index.keep_models(*tenant, &models.all().collect::<Vec<_>>()).await?;
+        if dropped > 0 {
+            tracing::info!(%tenant, dropped, "tables of earlier embedding models were dropped");
+        }
+    }
+    for model in models.all() {
+        index.maintain(Collection { tenant: *tenant, model }).await?;
+    }
+    index.rows(Collection { tenant: *tenant, model }).await
 }
 
 impl Periodic for MaintainIndex {

@@ -26,15 +26,22 @@ use crate::{
         message::Status,
         retrieval::{self, Source},
     },
-    ports::{Index, Place, SearchFilter},
+    ports::{Collection, Index, Place, SearchFilter},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
-    store::{Scope, StoreError, TenantTx, documents, messages, searches},
+    store::{
+        Scope, StoreError, TenantTx, documents,
+        embedding_models::{self, Models},
+        messages, searches,
+    },
 };
 
 /// Sources that come with the passages beside them: as many as an answer rests on.
 const WITH_NEIGHBOURS: usize = retrieval::DEFAULT_LIMIT;
 /// Longest neighbour; the passage itself is whole.
 const NEIGHBOUR_CHARS: usize = 600;
+
+/// Searches for one query at most: each but the last leaves out what the ones before found and may not be shown.
+const ROUNDS: u32 = 4;
 
 /// What the tenant is told when the job gives up.
 const NOT_SEARCHED: &str = "The documents could not be searched.";
@@ -43,6 +50,13 @@ const NOT_SEARCHED: &str = "The documents could not be searched.";
 pub struct Retrieve {
     pub tenant: TenantId,
     pub target: Target,
+}
+
+/// What is searched for.
+struct Asked {
+    query: String,
+    filter: SearchFilter,
+    limit: usize,
 }
 
 /// Who asks.
@@ -115,10 +129,11 @@ impl Retrieve {
             return context.cancel().await;
         };
         let history = messages::history(&mut tx, conversation, question.seq).await?;
+        let models = embedding_models::of_tenant(&mut tx).await?;
         drop(tx);
         let query = retrieval::contextual_query(&history, &question.text);
-        let (sources, record) =
-            self.search(context, &query, &SearchFilter::default(), retrieval::DEFAULT_LIMIT, WITH_NEIGHBOURS).await?;
+        let asked = Asked { query, filter: SearchFilter::default(), limit: retrieval::DEFAULT_LIMIT };
+        let (sources, record) = self.search(context, &models, asked, WITH_NEIGHBOURS).await?;
 
         let mut done = context.finish::<TenantTx>().await?;
         if messages::save_sources(done.tx(), message, &sources, &record).await? {
@@ -131,6 +146,7 @@ impl Retrieve {
     async fn for_search(&self, context: &JobContext, search: SearchId) -> Result<Done, Failure> {
         let mut tx = context.tenant_tx().await?;
         let found = searches::find(&mut tx, search).await?;
+        let models = embedding_models::of_tenant(&mut tx).await?;
         drop(tx);
         let Some((query, parameters)) = found else {
             return context.cancel().await;
@@ -140,8 +156,10 @@ impl Retrieve {
             tags: parameters.tags,
             languages: parameters.languages,
             min_similarity: parameters.min_similarity,
+            hidden: Vec::new(),
         };
-        let (sources, record) = self.search(context, &query, &filter, parameters.limit, 0).await?;
+        let asked = Asked { query, filter, limit: parameters.limit };
+        let (sources, record) = self.search(context, &models, asked, 0).await?;
 
         let mut done = context.finish::<TenantTx>().await?;
         let results = serde_json::to_value(sources).map_err(StoreError::from)?;
@@ -154,50 +172,72 @@ impl Retrieve {
     async fn search(
         &self,
         context: &JobContext,
-        query: &str,
-        filter: &SearchFilter,
-        limit: usize,
+        models: &Models,
+        Asked { query, mut filter, limit }: Asked,
         with_neighbours: usize,
     ) -> Result<(Vec<Source>, Value), Failure> {
-        let (embedder, index) = (&*context.engines().embedder, &*context.engines().index);
-        let mut legs = Legs::search(embedder, index, self.tenant, query, filter, limit).await?;
-        metrics::histogram!("metachat_embed_query_seconds").record(legs.embedded.as_secs_f64());
-        metrics::histogram!("metachat_search_seconds").record(legs.searched.as_secs_f64());
-
-        // Only of the version that searches may return, so that a switch or a removal shows at once.
-        let searchable = self.searchable(context, &legs).await?;
-        legs.retain(|hit| searchable.get(&hit.document).is_some_and(|(_, version)| *version == hit.version));
+        let embedder = &*context.engines().embedding.of(models.current.as_deref())?.embedder;
+        let index = &*context.engines().index;
+        let mut round = 1;
+        let (legs, searchable) = loop {
+            let mut legs = Legs::search(embedder, index, self.tenant, &query, &filter, limit).await?;
+            metrics::histogram!("metachat_embed_query_seconds").record(legs.embedded.as_secs_f64());
+            metrics::histogram!("metachat_search_seconds").record(legs.searched.as_secs_f64());
+            // Only of the version that searches may return, so that a switch or a removal shows at once.
+            let searchable = self.searchable(context, &legs, &filter).await?;
+            let shown = |document: &DocumentId, version: &i32| {
+                searchable.get(document).is_some_and(|(_, shown)| shown == version)
+            };
+            let hidden = legs.retain(|hit| shown(&hit.document, &hit.version));
+            let before = filter.hidden.len();
+            filter.hidden.retain(|(document, version)| !shown(document, version));
+            let appeared = filter.hidden.len() < before;
+            // What is not shown yet, or not any more, must not stand in the way of what is: it took places, or what took its
+            // place was stored after this search had begun.
+            if (hidden.is_empty() && !appeared) || legs.suffice(limit) || round == ROUNDS {
+                break (legs, searchable);
+            }
+            filter.hidden.extend(hidden);
+            round += 1;
+        };
         let picked = legs.pick(legs.fusion(), limit);
-        let around = self.neighbours(index, &picked[..picked.len().min(with_neighbours)]).await?;
+        let collection = Collection { tenant: self.tenant, model: embedder.model() };
+        let around = neighbours(index, collection, &picked[..picked.len().min(with_neighbours)]).await?;
         let sources = picked.iter().filter_map(|picked| {
             let (name, _) = searchable.get(&picked.hit.document)?;
             let [before, after] = beside(picked.hit.place()).map(|place| around.get(&place?).cloned());
             Some(source(picked, name.clone(), before, after))
         });
-        Ok((sources.collect(), legs.record(query, embedder.model(), &picked)))
+        Ok((sources.collect(), legs.record(&query, embedder.model(), &picked)))
     }
 
-    /// Name and searchable version of the documents that were found.
+    /// Name and searchable version of the documents that were found, or were left out.
     async fn searchable(
         &self,
         context: &JobContext,
         legs: &Legs,
+        filter: &SearchFilter,
     ) -> Result<HashMap<DocumentId, (String, i32)>, StoreError> {
-        let ids: HashSet<DocumentId> = legs.by_vector.iter().chain(&legs.by_text).map(|hit| hit.document).collect();
+        let found = legs.by_vector.iter().chain(&legs.by_text).map(|hit| hit.document);
+        let ids: HashSet<DocumentId> = found.chain(filter.hidden.iter().map(|(document, _)| *document)).collect();
         let ids: Vec<DocumentId> = ids.into_iter().collect();
         let mut tx = context.tenant_tx().await?;
         let searchable = documents::searchable(&mut tx, &ids).await?;
         tx.commit().await?;
         Ok(searchable)
     }
+}
 
-    /// The passages beside these, which a model reads on in.
-    async fn neighbours(&self, index: &dyn Index, picked: &[Picked<'_>]) -> Result<HashMap<Place, String>, Failure> {
-        let places: Vec<Place> = picked.iter().flat_map(|picked| beside(picked.hit.place())).flatten().collect();
-        let mut around = index.texts_at(self.tenant, &places).await?;
-        around.values_mut().for_each(shorten);
-        Ok(around)
-    }
+/// The passages beside these, which a model reads on in.
+async fn neighbours(
+    index: &dyn Index,
+    collection: Collection<'_>,
+    picked: &[Picked<'_>],
+) -> Result<HashMap<Place, String>, Failure> {
+    let places: Vec<Place> = picked.iter().flat_map(|picked| beside(picked.hit.place())).flatten().collect();
+    let mut around = index.texts_at(collection, &places).await?;
+    around.values_mut().for_each(shorten);
+    Ok(around)
 }
 
 /// The places before and after one.

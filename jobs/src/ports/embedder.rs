@@ -15,7 +15,8 @@ pub struct EmbedError(pub String);
 /// Turns texts into vectors whose dot product is their cosine similarity.
 #[async_trait]
 pub trait Embedder: Send + Sync {
-    /// Name and version of the model, as stored on every row it made.
+    /// `{name}@{version}` of the model, as stored on every row it made; the version follows from the model's bytes, so that
+    /// another model under the same name is another one.
     fn model(&self) -> &str;
 
     /// Numbers in a vector.

@@ -41,10 +41,29 @@ impl Hit {
     }
 }
 
+/// What one embedding model made of a tenant's documents: a table of its own, so that no query can reach another tenant's rows,
+/// or compare vectors of two models.
+#[derive(Debug, Clone, Copy)]
+pub struct Collection<'a> {
+    pub tenant: TenantId,
+    /// As [`Embedder::model`](super::Embedder::model) says it.
+    pub model: &'a str,
+}
+
+/// Versions of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versions {
+    All,
+    Below(i32),
+    Only(i32),
+}
+
 /// Restricts a search before its limit is applied. Empty lists restrict nothing.
 #[derive(Debug, Clone, Default)]
 pub struct SearchFilter {
     pub documents: Vec<DocumentId>,
+    /// Versions that may not be found.
+    pub hidden: Vec<(DocumentId, i32)>,
     /// A chunk passes with any one of them.
     pub tags: Vec<String>,
     /// Languages of documents, as they were given; a document without one does not pass.
@@ -73,20 +92,28 @@ impl Place {
 #[error("search index: {0}")]
 pub struct IndexError(pub String);
 
-/// One table per tenant and embedding model, so that no query can reach another tenant's rows.
+/// The tenants' chunks, by collection.
 #[async_trait]
 pub trait Index: Send + Sync {
-    /// Stores a version's chunks beside the others. Repeating it changes nothing.
+    /// Stores chunks of a version beside the others. Repeating it changes nothing.
     async fn add(
         &self,
-        tenant: TenantId,
+        collection: Collection<'_>,
         document: DocumentId,
         version: i32,
         chunks: Vec<Chunk>,
     ) -> Result<(), IndexError>;
 
-    /// Removes every version of a document below `version`; all of them with `i32::MAX`. Returns the rows removed.
-    async fn remove_below(&self, tenant: TenantId, document: DocumentId, version: i32) -> Result<u64, IndexError>;
+    /// Removes versions of a document. Returns the rows removed.
+    async fn remove(
+        &self,
+        collection: Collection<'_>,
+        document: DocumentId,
+        versions: Versions,
+    ) -> Result<u64, IndexError>;
+
+    /// Rows of a collection.
+    async fn rows(&self, collection: Collection<'_>) -> Result<u64, IndexError>;
 
     /// How many rows there are of a document; of the whole tenant with `None`, whatever model made them.
     async fn count(&self, tenant: TenantId, document: Option<DocumentId>) -> Result<u64, IndexError>;
@@ -97,13 +124,16 @@ pub trait Index: Send + Sync {
     /// Removes all that the index holds of a tenant, whatever model made it.
     async fn erase_tenant(&self, tenant: TenantId) -> Result<(), IndexError>;
 
-    /// Keeps searches of a tenant fast after many small changes. Does nothing where nothing is to do.
-    async fn maintain(&self, tenant: TenantId) -> Result<(), IndexError>;
+    /// Removes the tenant's collections of all models but these; returns how many.
+    async fn keep_models(&self, tenant: TenantId, models: &[&str]) -> Result<usize, IndexError>;
+
+    /// Keeps searches of a collection fast after many small changes. Does nothing where nothing is to do.
+    async fn maintain(&self, collection: Collection<'_>) -> Result<(), IndexError>;
 
     /// The nearest chunks by cosine similarity, best first.
     async fn search_vector(
         &self,
-        tenant: TenantId,
+        collection: Collection<'_>,
         query: &Embedding,
         filter: &SearchFilter,
         limit: usize,
@@ -113,7 +143,7 @@ pub trait Index: Send + Sync {
     /// `vector` is the query's, for the similarity of each hit.
     async fn search_text(
         &self,
-        tenant: TenantId,
+        collection: Collection<'_>,
         query: &str,
         vector: &Embedding,
         filter: &SearchFilter,
@@ -121,5 +151,9 @@ pub trait Index: Send + Sync {
     ) -> Result<Vec<Hit>, IndexError>;
 
     /// The texts at these places; places that hold none are left out.
-    async fn texts_at(&self, tenant: TenantId, places: &[Place]) -> Result<HashMap<Place, String>, IndexError>;
+    async fn texts_at(
+        &self,
+        collection: Collection<'_>,
+        places: &[Place],
+    ) -> Result<HashMap<Place, String>, IndexError>;
 }

@@ -3,60 +3,15 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Scope, StoreError, TenantTx};
+use super::{Scope, StoreError, TenantTx, document_versions::Described};
 use crate::domain::{
     document::Status,
     ids::{DocumentId, TenantId},
 };
-
-#[derive(Debug, Clone)]
-pub struct NewDocument<'a> {
-    pub id: DocumentId,
-    pub name: &'a str,
-    pub content_type: &'a str,
-    pub tags: &'a [String],
-    pub language: Option<&'a str>,
-    pub size: usize,
-    /// SHA-256 of the bytes.
-    pub checksum: [u8; 32],
-}
-
-/// Stores a document's first version; returns false when the tenant already has `limit` documents. Fails with
-/// [`StoreError::TenantClosed`] when it takes no new work.
-pub async fn insert(tx: &mut TenantTx, document: &NewDocument<'_>, limit: i64) -> Result<bool, StoreError> {
-    let tenant = tx.tenant().uuid();
-    // Serialises a tenant's uploads until commit, so that two cannot both take the last place.
-    let open = sqlx::query_scalar!(
-        r#"select enabled and not erasing as "open!" from tenants where id = $1 for no key update"#,
-        tenant
-    )
-    .fetch_optional(tx.connection())
-    .await?;
-    if open != Some(true) {
-        return Err(StoreError::TenantClosed);
-    }
-    if count(tx).await? >= limit {
-        return Ok(false);
-    }
-    sqlx::query!(
-        "insert into documents (id, tenant_id, name, content_type, tags, language, size_bytes, checksum)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-        document.id.uuid(),
-        tenant,
-        document.name,
-        document.content_type,
-        document.tags,
-        document.language,
-        document.size as i64,
-        &document.checksum,
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(true)
-}
 
 /// Documents that count against the plan.
 pub async fn count(tx: &mut TenantTx) -> Result<i64, StoreError> {
@@ -69,39 +24,48 @@ pub async fn count(tx: &mut TenantTx) -> Result<i64, StoreError> {
     .await?)
 }
 
-/// A document as the embedding job needs it.
+/// The newest version of a document as the embedding job needs it.
 #[derive(Debug, Clone)]
 pub struct ToEmbed {
-    pub name: String,
-    pub content_type: String,
-    pub tags: Vec<String>,
-    pub language: Option<String>,
+    pub described: Described,
     pub status: Status,
     pub version: i32,
+    /// What searches return meanwhile.
+    pub ready_version: Option<i32>,
     /// Passages that are stored already, of how many; no total before the version was read.
     pub done: usize,
     pub total: Option<usize>,
+    /// The embedding model they were stored under.
+    pub model: Option<String>,
 }
 
+/// `None` when there is no such document, or it is being removed.
 pub async fn find(tx: &mut TenantTx, id: DocumentId) -> Result<Option<ToEmbed>, StoreError> {
     let row = sqlx::query!(
-        "select name, content_type, tags, language, status, version, chunks_done, chunks_total
-         from documents where id = $1",
+        "select v.name, v.content_type, v.tags, v.language, d.status, d.version, d.ready_version, d.chunks_done,
+           d.chunks_total, d.chunks_model
+         from documents d join document_versions v
+           on v.tenant_id = d.tenant_id and v.document_id = d.id and v.version = d.version
+         where d.id = $1 and d.status <> 'deleting'",
         id.uuid()
     )
     .fetch_optional(tx.connection())
     .await?;
     row.map(|row| {
         Ok(ToEmbed {
-            name: row.name,
-            content_type: row.content_type,
-            tags: row.tags,
-            language: row.language,
+            described: Described {
+                name: row.name,
+                content_type: row.content_type,
+                tags: row.tags,
+                language: row.language,
+            },
             status: Status::parse(&row.status)
                 .ok_or(StoreError::Unreadable { column: "documents.status", value: row.status })?,
             version: row.version,
+            ready_version: row.ready_version,
             done: usize::try_from(row.chunks_done).unwrap_or_default(),
             total: row.chunks_total.and_then(|total| usize::try_from(total).ok()),
+            model: row.chunks_model,
         })
     })
     .transpose()
@@ -158,7 +122,7 @@ pub async fn retry(tx: &mut TenantTx, id: DocumentId) -> Result<Option<(Status, 
 }
 
 /// How far a version has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Progress {
     pub chunks_done: i32,
     pub chunks_total: i32,
@@ -167,10 +131,17 @@ pub struct Progress {
     pub pages_total: Option<i32>,
 }
 
-/// Notes how far a version has come, unless it was overtaken or is being removed.
-pub async fn progress(tx: &mut TenantTx, id: DocumentId, version: i32, progress: Progress) -> Result<(), StoreError> {
+/// Notes how far a version has come with a model, unless it was overtaken or is being removed.
+pub async fn progress(
+    tx: &mut TenantTx,
+    id: DocumentId,
+    version: i32,
+    model: &str,
+    progress: Progress,
+) -> Result<(), StoreError> {
     sqlx::query!(
-        "update documents set chunks_done = $3, chunks_total = $4, pages_done = $5, pages_total = $6, updated_at = now()
+        "update documents set chunks_done = $3, chunks_total = $4, pages_done = $5, pages_total = $6, chunks_model = $7,
+           updated_at = now()
          where id = $1 and version = $2 and status <> 'deleting'",
         id.uuid(),
         version,
@@ -178,6 +149,7 @@ pub async fn progress(tx: &mut TenantTx, id: DocumentId, version: i32, progress:
         progress.chunks_total,
         progress.pages_done,
         progress.pages_total,
+        model,
     )
     .execute(tx.connection())
     .await?;
@@ -194,14 +166,24 @@ pub async fn mark_processing(tx: &mut TenantTx, id: DocumentId) -> Result<(), St
     Ok(())
 }
 
-/// Makes a version the one that searches return; returns false when the document is being removed or has a
-/// newer version.
-pub async fn mark_ready(tx: &mut TenantTx, id: DocumentId, version: i32, chunks: i32) -> Result<bool, StoreError> {
+/// Makes a version, whole in a model's table, the one that searches return; returns false when the document is being removed or
+/// has a newer version.
+pub async fn mark_ready(
+    tx: &mut TenantTx,
+    id: DocumentId,
+    version: i32,
+    model: &str,
+    chunks: i32,
+) -> Result<bool, StoreError> {
     let switched = sqlx::query!(
-        "update documents set status = 'ready', reason = null, ready_version = $2, chunk_count = $3, updated_at = now()
+        "with held as (
+           update document_versions set models = models || jsonb_build_object($3::text, $4::integer)
+           where document_id = $1 and version = $2)
+         update documents set status = 'ready', reason = null, ready_version = $2, chunk_count = $4, updated_at = now()
          where id = $1 and version = $2 and status <> 'deleting'",
         id.uuid(),
         version,
+        model,
         chunks,
     )
     .execute(tx.connection())
@@ -228,7 +210,8 @@ pub async fn mark_failed(tx: &mut TenantTx, id: DocumentId, version: i32, reason
 pub async fn mark_deleting(tx: &mut TenantTx, id: DocumentId) -> Result<bool, StoreError> {
     let hidden = sqlx::query!(
         "update documents set status = 'deleting', ready_version = null, updated_at = now(),
-           version = case when status = 'deleting' then version else version + 1 end
+           version = case when status = 'deleting' then version else last_version + 1 end,
+           last_version = case when status = 'deleting' then last_version else last_version + 1 end
          where id = $1",
         id.uuid()
     )
@@ -244,7 +227,9 @@ pub async fn searchable(
 ) -> Result<HashMap<DocumentId, (String, i32)>, StoreError> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select id, name, ready_version as "version!" from documents where id = any($1) and ready_version is not null"#,
+        "select d.id, v.name, v.version from documents d join document_versions v
+           on v.tenant_id = d.tenant_id and v.document_id = d.id and v.version = d.ready_version
+         where d.id = any($1)",
         &ids
     )
     .fetch_all(tx.connection())
@@ -263,6 +248,8 @@ pub struct Document {
     pub status: String,
     pub reason: Option<String>,
     pub version: i32,
+    /// What searches return.
+    pub ready_version: Option<i32>,
     pub size_bytes: i64,
     pub chunk_count: i32,
     /// `None` before the version was read.
@@ -280,6 +267,7 @@ struct Row {
     status: String,
     reason: Option<String>,
     version: i32,
+    ready_version: Option<i32>,
     size_bytes: i64,
     chunk_count: i32,
     chunks_done: i32,
@@ -301,6 +289,7 @@ impl From<Row> for Document {
             status: row.status,
             reason: row.reason,
             version: row.version,
+            ready_version: row.ready_version,
             size_bytes: row.size_bytes,
             chunk_count: row.chunk_count,
             progress: row.chunks_total.map(|chunks_total| Progress {
@@ -320,9 +309,11 @@ pub async fn show(tx: &mut TenantTx, id: DocumentId) -> Result<Option<Document>,
     let tenant = tx.tenant().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select id, name, content_type, tags, language, status, reason, version, size_bytes, chunk_count,
-           chunks_done, chunks_total, pages_done, pages_total, created_at, updated_at
-         from documents where tenant_id = $1 and id = $2 and status <> 'deleting'",
+        "select d.id, v.name, v.content_type, v.tags, v.language, d.status, d.reason, d.version, d.ready_version, v.size_bytes,
+           d.chunk_count, d.chunks_done, d.chunks_total, d.pages_done, d.pages_total, d.created_at, d.updated_at
+         from documents d join document_versions v
+           on v.tenant_id = d.tenant_id and v.document_id = d.id and v.version = d.version
+         where d.tenant_id = $1 and d.id = $2 and d.status <> 'deleting'",
         tenant,
         id.uuid()
     )
@@ -341,12 +332,13 @@ pub async fn list(
     let tenant = tx.tenant().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, name, content_type, tags, language, status, reason, version, size_bytes, chunk_count,
-           chunks_done, chunks_total, pages_done, pages_total, created_at, updated_at
-         from documents
-         where tenant_id = $1 and status <> 'deleting' and ($2::text is null or status = $2)
-           and ($3::uuid is null or id < $3)
-         order by id desc limit $4",
+        "select d.id, v.name, v.content_type, v.tags, v.language, d.status, d.reason, d.version, d.ready_version, v.size_bytes,
+           d.chunk_count, d.chunks_done, d.chunks_total, d.pages_done, d.pages_total, d.created_at, d.updated_at
+         from documents d join document_versions v
+           on v.tenant_id = d.tenant_id and v.document_id = d.id and v.version = d.version
+         where d.tenant_id = $1 and d.status <> 'deleting' and ($2::text is null or d.status = $2)
+           and ($3::uuid is null or d.id < $3)
+         order by d.id desc limit $4",
         tenant,
         status.map(Status::as_str),
         after.map(DocumentId::uuid),

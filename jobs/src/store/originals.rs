@@ -1,7 +1,9 @@
 //! Uploaded bytes, and the passages that were read from them, in an object store.
 //!
-//! Objects are `{tenant}/{document}/{version}/original` and `…/passages`. An original is written before the row that names
-//! it; one whose row was never committed goes with its tenant at the latest.
+//! Objects are `{tenant}/{document}/{version}/original` and `…/passages-{model}`. An original is written before the row that names
+//! it; the job `sweep_originals` removes those whose row was never committed, or is gone.
+
+mod walk;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +30,7 @@ impl From<Error> for OriginalsError {
 }
 
 /// A version of a tenant's document.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     pub tenant: TenantId,
     pub document: DocumentId,
@@ -104,14 +106,14 @@ impl Originals {
         }
     }
 
-    /// Keeps what was read from the original, for the runs that follow.
-    pub async fn put_passages(&self, version: Version, bytes: Bytes) -> Result<(), OriginalsError> {
-        in_time(self.store.put(&self.path(version, "passages"), bytes.into())).await?;
+    /// Keeps what was read from the original, by the tokens of a model, for the runs that follow.
+    pub async fn put_passages(&self, version: Version, model: &str, bytes: Bytes) -> Result<(), OriginalsError> {
+        in_time(self.store.put(&self.path(version, &format!("passages-{model}")), bytes.into())).await?;
         Ok(())
     }
 
-    pub async fn passages(&self, version: Version) -> Result<Option<Bytes>, OriginalsError> {
-        self.read(&self.path(version, "passages")).await
+    pub async fn passages(&self, version: Version, model: &str) -> Result<Option<Bytes>, OriginalsError> {
+        self.read(&self.path(version, &format!("passages-{model}"))).await
     }
 
     /// How many objects there are of a document; of the whole tenant with `None`.
@@ -122,7 +124,16 @@ impl Originals {
 
     /// Removes every object of a document; of the whole tenant with `None`.
     pub async fn erase(&self, tenant: TenantId, document: Option<DocumentId>) -> Result<(), OriginalsError> {
-        let objects = self.store.list(Some(&self.folder(tenant, document)));
+        self.erase_under(&self.folder(tenant, document)).await
+    }
+
+    /// Removes every object of a version.
+    pub async fn erase_version(&self, version: Version) -> Result<(), OriginalsError> {
+        self.erase_under(&self.version_folder(version)).await
+    }
+
+    async fn erase_under(&self, folder: &Path) -> Result<(), OriginalsError> {
+        let objects = self.store.list(Some(folder));
         let removed = self.store.delete_stream(objects.map_ok(|object| object.location).boxed());
         let removed = removed.try_for_each(async |_| Ok(()));
         match in_time(removed).await {
@@ -149,9 +160,13 @@ impl Originals {
         }
     }
 
-    fn path(&self, version: Version, name: &str) -> Path {
+    fn version_folder(&self, version: Version) -> Path {
         let Version { tenant, document, version } = version;
-        self.folder(tenant, Some(document)).join(version.to_string()).join(name)
+        self.folder(tenant, Some(document)).join(version.to_string())
+    }
+
+    fn path(&self, version: Version, name: &str) -> Path {
+        self.version_folder(version).join(name)
     }
 }
 

@@ -49,7 +49,7 @@ async fn the_jobs_of_a_deleted_tenant_vanish_without_a_trace() {
     stack.idle(LIMIT).await;
     stack.lanes_are_empty(LIMIT).await;
     let orphaned = "select count(*) from job_history where tenant_id is null
-        and kind not in ('maintain_index', 'maintain_partitions', 'expire_messages', 'purge_expired')";
+        and kind not in ('maintain_index', 'maintain_partitions', 'expire_messages', 'purge_expired', 'sweep_originals')";
     assert_eq!(stack.database.count(orphaned).await, 0);
     let retried = "select count(*) from job_history where attempt > 1";
     assert_eq!(stack.database.count(retried).await, 0);

@@ -87,6 +87,7 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
     for (kind, subject) in [
         ("retrieve", Some(search.uuid())),
         ("embed_document", Some(uuid_of(&document.id))),
+        ("reembed_document", Some(uuid_of(&document.id))),
         ("emit_event", None),
         ("deliver_webhook", None),
         ("process_stripe_event", None),
@@ -96,6 +97,7 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
         ("maintain_partitions", None),
         ("expire_messages", None),
         ("purge_expired", None),
+        ("sweep_originals", None),
     ] {
         let of_platform = [
             "process_stripe_event",
@@ -104,6 +106,7 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
             "maintain_partitions",
             "expire_messages",
             "purge_expired",
+            "sweep_originals",
         ];
         let tenant = tenant.filter(|_| !of_platform.contains(&kind));
         let key = format!("unreadable-{kind}");
@@ -131,12 +134,12 @@ async fn what_waits_for_an_unreadable_job_ends_and_what_follows_goes_on() {
     }
 
     let dead = causes(&stack).await;
-    assert_eq!(dead.len(), 16, "each once: {dead:?}");
+    assert_eq!(dead.len(), 18, "each once: {dead:?}");
     assert!(dead.iter().all(|(_, cause, runs)| cause.starts_with("undecodable payload: ") && *runs == 1), "{dead:?}");
     for kind in kinds::names() {
         assert!(dead.iter().any(|(dead, ..)| dead == kind), "{kind}");
     }
-    assert_eq!(logged(&stack.workers[0], "job gave up"), 16, "no loop");
+    assert_eq!(logged(&stack.workers[0], "job gave up"), 18, "no loop");
     finish(stack).await;
 }
 
@@ -227,7 +230,7 @@ async fn a_job_that_enqueues_an_oversized_one_is_dead_at_once_with_that_cause() 
         dispatcher: dispatcher.clone(),
         cancellations: Announcements::default(),
         group_commit: GroupCommit::start(database.clone()).0,
-        engines: worker::engines::connect(settings.engines).await.unwrap(),
+        engines: worker::engines::connect(settings.engines).await.unwrap().0,
         originals: Originals::connect(&folder.path().join("originals").to_string_lossy(), []).unwrap(),
         vault: Vault::ephemeral(),
         prices: Arc::default(),

@@ -1,14 +1,16 @@
 use std::time::{Duration, Instant};
 
 use jobs::ports::Embedder;
-use worker::engines::embedder::{EmbedderConfig, OnnxEmbedder};
+use worker::engines::embedder::OnnxEmbedder;
 
-use super::{connect_embedder, cosine};
+use super::{connect_embedder, cosine, embedder_config};
 
 #[tokio::test]
 async fn vectors_agree_with_the_model_card() {
     let embedder = connect_embedder().await;
-    assert_eq!((embedder.model(), embedder.dimension()), ("all-MiniLM-L6-v2-int8", 384));
+    assert_eq!((embedder.name(), embedder.dimension()), ("all-MiniLM-L6-v2-int8", 384));
+    let version = embedder.model().strip_prefix("all-MiniLM-L6-v2-int8@").expect("name and version");
+    assert!(version.len() == 8 && version.chars().all(|digit| digit.is_ascii_hexdigit()), "{version}");
     let person = embedder.embed_query("That is a happy person").await.unwrap();
     assert!((cosine(&person, &person) - 1.0).abs() < 1e-4);
     for (sentence, expected) in
@@ -52,8 +54,6 @@ async fn a_query_overtakes_documents() {
 
 #[tokio::test]
 async fn a_missing_model_is_named() {
-    let config =
-        EmbedderConfig { embedding_model_dir: "/nowhere".into(), embedding_sessions: 1, embedding_intra_threads: 1 };
-    let error = OnnxEmbedder::connect(&config).await.err().expect("there is no model");
-    assert!(format!("{error:#}").contains("EMBEDDING_MODEL_DIR /nowhere"), "{error:#}");
+    let error = OnnxEmbedder::connect(&embedder_config("/nowhere".into())).await.err().expect("there is no model");
+    assert!(format!("{error:#}").contains("EMBEDDING_MODEL_DIR: /nowhere"), "{error:#}");
 }

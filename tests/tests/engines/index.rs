@@ -1,6 +1,6 @@
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Embedding, Hit, Index, Place, SearchFilter},
+    ports::{Chunk, Collection, Embedding, Hit, Index, Place, SearchFilter, Versions},
 };
 use tempfile::TempDir;
 use worker::engines::index::{IndexConfig, LanceIndex};
@@ -9,7 +9,12 @@ const DIMENSION: usize = 8;
 
 async fn connect(directory: &TempDir) -> LanceIndex {
     let config = IndexConfig { lancedb_uri: directory.path().join("index").display().to_string() };
-    LanceIndex::connect(&config, "test-Model v1", DIMENSION).await.unwrap()
+    LanceIndex::connect(&config).await.unwrap()
+}
+
+/// A tenant's chunks.
+fn of(tenant: TenantId) -> Collection<'static> {
+    Collection { tenant, model: "test-Model v1" }
 }
 
 /// A unit vector that turns with the angle, in degrees.
@@ -40,11 +45,11 @@ async fn both_legs_find_what_was_added() {
     let index = connect(&directory).await;
     let (tenant, document) = (TenantId::generate(), DocumentId::generate());
     let chunks = vec![chunk(0, "Tents are waterproof.", &[]), chunk(3, "Refunds take five days.", &[])];
-    index.add(tenant, document, 1, chunks.clone()).await.unwrap();
-    index.add(tenant, document, 1, chunks).await.unwrap();
+    index.add(of(tenant), document, 1, chunks.clone()).await.unwrap();
+    index.add(of(tenant), document, 1, chunks).await.unwrap();
 
     let all = SearchFilter::default();
-    let near = index.search_vector(tenant, &vector(1.0), &all, 10).await.unwrap();
+    let near = index.search_vector(of(tenant), &vector(1.0), &all, 10).await.unwrap();
     assert_eq!(texts(&near), ["Tents are waterproof.", "Refunds take five days."]);
     assert!((near[0].similarity - 1.0_f32.to_radians().cos()).abs() < 1e-4 && near[0].score == near[0].similarity);
     assert_eq!((near[0].heading.as_deref(), near[0].page), (Some("Intro › First"), None));
@@ -53,17 +58,17 @@ async fn both_legs_find_what_was_added() {
         (None, Some(3), 3, document)
     );
 
-    let worded = index.search_text(tenant, "refund (AND \"days\" -*:^~", &vector(30.0), &all, 10).await.unwrap();
+    let worded = index.search_text(of(tenant), "refund (AND \"days\" -*:^~", &vector(30.0), &all, 10).await.unwrap();
     assert_eq!(texts(&worded), ["Refunds take five days."]);
     assert!((worded[0].similarity - 1.0).abs() < 1e-4 && worded[0].score > 0.0);
     assert_eq!(
-        texts(&index.search_text(tenant, "intro", &vector(0.0), &all, 10).await.unwrap()),
+        texts(&index.search_text(of(tenant), "intro", &vector(0.0), &all, 10).await.unwrap()),
         ["Tents are waterproof."]
     );
     for nothing in ["the of and", "?!", "", "zebra"] {
-        assert!(index.search_text(tenant, nothing, &vector(0.0), &all, 10).await.unwrap().is_empty(), "{nothing}");
+        assert!(index.search_text(of(tenant), nothing, &vector(0.0), &all, 10).await.unwrap().is_empty(), "{nothing}");
     }
-    assert_eq!(index.search_vector(tenant, &vector(0.0), &all, 1).await.unwrap().len(), 1);
+    assert_eq!(index.search_vector(of(tenant), &vector(0.0), &all, 1).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -71,14 +76,14 @@ async fn a_tenant_never_sees_another_ones_rows() {
     let directory = TempDir::new().unwrap();
     let index = connect(&directory).await;
     let (one, other, document) = (TenantId::generate(), TenantId::generate(), DocumentId::generate());
-    index.add(one, document, 1, vec![chunk(0, "secret recipe", &[])]).await.unwrap();
+    index.add(of(one), document, 1, vec![chunk(0, "secret recipe", &[])]).await.unwrap();
     let all = SearchFilter::default();
     for tenant in [other, TenantId::generate()] {
-        assert!(index.search_vector(tenant, &vector(0.0), &all, 10).await.unwrap().is_empty());
-        assert!(index.search_text(tenant, "secret", &vector(0.0), &all, 10).await.unwrap().is_empty());
-        assert_eq!(index.remove_below(tenant, document, i32::MAX).await.unwrap(), 0);
+        assert!(index.search_vector(of(tenant), &vector(0.0), &all, 10).await.unwrap().is_empty());
+        assert!(index.search_text(of(tenant), "secret", &vector(0.0), &all, 10).await.unwrap().is_empty());
+        assert_eq!(index.remove(of(tenant), document, Versions::All).await.unwrap(), 0);
     }
-    assert_eq!(index.search_text(one, "secret", &vector(0.0), &all, 10).await.unwrap().len(), 1);
+    assert_eq!(index.search_text(of(one), "secret", &vector(0.0), &all, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -87,23 +92,23 @@ async fn filters_apply_before_the_limit() {
     let index = connect(&directory).await;
     let (tenant, near, far) = (TenantId::generate(), DocumentId::generate(), DocumentId::generate());
     let close = (0..5).map(|position| chunk(position, "tent", &["it's", "a"])).collect();
-    index.add(tenant, near, 1, close).await.unwrap();
-    index.add(tenant, far, 1, vec![chunk(17, "tent", &["b", "c"])]).await.unwrap();
-    let of = |documents: &[DocumentId], tags: &[&str]| SearchFilter {
+    index.add(of(tenant), near, 1, close).await.unwrap();
+    index.add(of(tenant), far, 1, vec![chunk(17, "tent", &["b", "c"])]).await.unwrap();
+    let only = |documents: &[DocumentId], tags: &[&str]| SearchFilter {
         documents: documents.to_vec(),
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
         ..SearchFilter::default()
     };
     for (filter, limit, expected) in [
-        (of(&[far], &[]), 1, vec![far]),
-        (of(&[near, far], &["c"]), 1, vec![far]),
-        (of(&[], &["x", "b"]), 5, vec![far]),
-        (of(&[], &["it's"]), 2, vec![near, near]),
-        (of(&[near], &["b"]), 5, vec![]),
-        (of(&[], &["') OR (1=1"]), 5, vec![]),
+        (only(&[far], &[]), 1, vec![far]),
+        (only(&[near, far], &["c"]), 1, vec![far]),
+        (only(&[], &["x", "b"]), 5, vec![far]),
+        (only(&[], &["it's"]), 2, vec![near, near]),
+        (only(&[near], &["b"]), 5, vec![]),
+        (only(&[], &["') OR (1=1"]), 5, vec![]),
     ] {
-        let by_vector = index.search_vector(tenant, &vector(0.0), &filter, limit).await.unwrap();
-        let by_text = index.search_text(tenant, "tents", &vector(0.0), &filter, limit).await.unwrap();
+        let by_vector = index.search_vector(of(tenant), &vector(0.0), &filter, limit).await.unwrap();
+        let by_text = index.search_text(of(tenant), "tents", &vector(0.0), &filter, limit).await.unwrap();
         for hits in [by_vector, by_text] {
             assert_eq!(hits.iter().map(|hit| hit.document).collect::<Vec<_>>(), expected, "{filter:?}");
         }
@@ -120,10 +125,10 @@ async fn language_and_least_similarity_apply_before_the_limit() {
         .into_iter()
         .zip(0..)
         .map(|(language, position)| Chunk { language: language.map(str::to_owned), ..chunk(position, "tent", &[]) });
-    index.add(tenant, document, 1, chunks.collect()).await.unwrap();
+    index.add(of(tenant), document, 1, chunks.collect()).await.unwrap();
     let places = async |filter: SearchFilter, limit| {
-        let by_vector = index.search_vector(tenant, &vector(0.0), &filter, limit).await.unwrap();
-        let mut by_text = index.search_text(tenant, "tent", &vector(0.0), &filter, limit).await.unwrap();
+        let by_vector = index.search_vector(of(tenant), &vector(0.0), &filter, limit).await.unwrap();
+        let mut by_text = index.search_text(of(tenant), "tent", &vector(0.0), &filter, limit).await.unwrap();
         by_text.sort_by_key(|hit| hit.position);
         [by_vector, by_text].map(|hits| hits.iter().map(|hit| hit.position).collect::<Vec<_>>())
     };
@@ -144,8 +149,8 @@ async fn language_and_least_similarity_apply_before_the_limit() {
         .map(|position| Chunk { vector: vector(90.0), ..chunk(position, "boots boots", &[]) })
         .chain([Chunk { vector: vector(0.0), ..chunk(60, "boots and a long text about other things", &[]) }])
         .collect();
-    index.add(tenant, document, 2, far).await.unwrap();
-    let hits = index.search_text(tenant, "boots", &vector(0.0), &similar(0.9), 3).await.unwrap();
+    index.add(of(tenant), document, 2, far).await.unwrap();
+    let hits = index.search_text(of(tenant), "boots", &vector(0.0), &similar(0.9), 3).await.unwrap();
     assert_eq!(hits.iter().map(|hit| hit.position).collect::<Vec<_>>(), [60]);
 }
 
@@ -155,8 +160,8 @@ async fn no_filter_reaches_into_another_tenant() {
     let index = connect(&directory).await;
     let (one, other) = (TenantId::generate(), TenantId::generate());
     let (theirs, own) = (DocumentId::generate(), DocumentId::generate());
-    index.add(one, theirs, 1, vec![chunk(0, "secret recipe", &["t"])]).await.unwrap();
-    index.add(other, own, 1, vec![chunk(0, "own recipe", &["t"])]).await.unwrap();
+    index.add(of(one), theirs, 1, vec![chunk(0, "secret recipe", &["t"])]).await.unwrap();
+    index.add(of(other), own, 1, vec![chunk(0, "own recipe", &["t"])]).await.unwrap();
     let filters = [
         SearchFilter { documents: vec![theirs], ..SearchFilter::default() },
         SearchFilter { documents: vec![theirs, own], tags: vec!["t".into()], ..SearchFilter::default() },
@@ -164,15 +169,15 @@ async fn no_filter_reaches_into_another_tenant() {
         SearchFilter { min_similarity: Some(-1.0), ..SearchFilter::default() },
     ];
     for filter in filters {
-        let by_vector = index.search_vector(other, &vector(0.0), &filter, 50).await.unwrap();
-        let by_text = index.search_text(other, "secret recipe", &vector(0.0), &filter, 50).await.unwrap();
+        let by_vector = index.search_vector(of(other), &vector(0.0), &filter, 50).await.unwrap();
+        let by_text = index.search_text(of(other), "secret recipe", &vector(0.0), &filter, 50).await.unwrap();
         for hit in by_vector.iter().chain(&by_text) {
             assert_eq!(hit.document, own, "{filter:?}");
         }
     }
     let place = Place { document: theirs, version: 1, position: 0 };
-    assert!(index.texts_at(other, &[place]).await.unwrap().is_empty());
-    assert_eq!(index.texts_at(one, &[place]).await.unwrap()[&place], "secret recipe");
+    assert!(index.texts_at(of(other), &[place]).await.unwrap().is_empty());
+    assert_eq!(index.texts_at(of(one), &[place]).await.unwrap()[&place], "secret recipe");
 }
 
 #[tokio::test]
@@ -180,21 +185,21 @@ async fn an_old_version_goes_when_the_new_one_is_there() {
     let directory = TempDir::new().unwrap();
     let index = connect(&directory).await;
     let (tenant, document, other) = (TenantId::generate(), DocumentId::generate(), DocumentId::generate());
-    assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 0);
+    assert_eq!(index.remove(of(tenant), document, Versions::Below(2)).await.unwrap(), 0);
     for version in 1..=2 {
         let chunks = (0..3).map(|position| chunk(position, &format!("version {version}"), &[])).collect();
-        index.add(tenant, document, version, chunks).await.unwrap();
+        index.add(of(tenant), document, version, chunks).await.unwrap();
     }
-    index.add(tenant, other, 1, vec![chunk(0, "other", &[])]).await.unwrap();
-    assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 3);
-    assert_eq!(index.remove_below(tenant, document, 2).await.unwrap(), 0);
-    let hits = index.search_vector(tenant, &vector(0.0), &SearchFilter::default(), 10).await.unwrap();
+    index.add(of(tenant), other, 1, vec![chunk(0, "other", &[])]).await.unwrap();
+    assert_eq!(index.remove(of(tenant), document, Versions::Below(2)).await.unwrap(), 3);
+    assert_eq!(index.remove(of(tenant), document, Versions::Below(2)).await.unwrap(), 0);
+    let hits = index.search_vector(of(tenant), &vector(0.0), &SearchFilter::default(), 10).await.unwrap();
     assert!(hits.len() == 4 && hits.iter().all(|hit| hit.version == 2 || hit.document == other));
-    assert_eq!(index.remove_below(tenant, document, i32::MAX).await.unwrap(), 3);
-    assert_eq!(index.remove_below(tenant, other, i32::MAX).await.unwrap(), 1);
+    assert_eq!(index.remove(of(tenant), document, Versions::All).await.unwrap(), 3);
+    assert_eq!(index.remove(of(tenant), other, Versions::All).await.unwrap(), 1);
     assert!(
         index
-            .search_text(tenant, "version other", &vector(0.0), &SearchFilter::default(), 10)
+            .search_text(of(tenant), "version other", &vector(0.0), &SearchFilter::default(), 10)
             .await
             .unwrap()
             .is_empty()
@@ -211,13 +216,13 @@ async fn several_writers_lose_nothing_and_small_adds_are_merged() {
         for _ in 0..10 {
             let document = DocumentId::generate();
             let chunks = (0..2).map(|position| chunk(position, "boots", &[])).collect();
-            index.add(tenant, document, 1, chunks).await.unwrap();
+            index.add(of(tenant), document, 1, chunks).await.unwrap();
         }
     };
     tokio::join!(write(&writers[0]), write(&writers[1]), write(&writers[2]));
     for index in &writers {
         let all = SearchFilter::default();
-        assert_eq!(index.search_vector(tenant, &vector(0.0), &all, 100).await.unwrap().len(), 60);
-        assert_eq!(index.search_text(tenant, "boot", &vector(0.0), &all, 100).await.unwrap().len(), 60);
+        assert_eq!(index.search_vector(of(tenant), &vector(0.0), &all, 100).await.unwrap().len(), 60);
+        assert_eq!(index.search_text(of(tenant), "boot", &vector(0.0), &all, 100).await.unwrap().len(), 60);
     }
 }

@@ -2,10 +2,14 @@
 
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Embedding, Index, SearchFilter},
+    ports::{Chunk, Collection, Embedding, Index, SearchFilter},
 };
 use tempfile::TempDir;
 use worker::engines::index::{IndexConfig, LanceIndex};
+
+fn of(tenant: TenantId) -> Collection<'static> {
+    Collection { tenant, model: "none" }
+}
 
 /// Passages of one shop in a language, and questions in other forms of their words, each with the passage it asks for.
 type Case = (&'static str, [&'static str; 3], [(&'static str, usize); 3]);
@@ -66,7 +70,7 @@ const CASES: [Case; 7] = [
 
 async fn words_of_every_language(tenant: TenantId, directory: &TempDir) -> (LanceIndex, Vec<DocumentId>) {
     let config = IndexConfig { lancedb_uri: directory.path().display().to_string() };
-    let index = LanceIndex::connect(&config, "none", 4).await.unwrap();
+    let index = LanceIndex::connect(&config).await.unwrap();
     let mut documents = Vec::new();
     for (language, passages, _) in CASES {
         let document = DocumentId::generate();
@@ -80,7 +84,7 @@ async fn words_of_every_language(tenant: TenantId, directory: &TempDir) -> (Lanc
             language: Some(language.to_owned()),
             vector: vector(),
         });
-        index.add(tenant, document, 1, chunks.collect()).await.unwrap();
+        index.add(of(tenant), document, 1, chunks.collect()).await.unwrap();
     }
     (index, documents)
 }
@@ -97,7 +101,7 @@ async fn other_forms_of_a_word_find_the_passage() {
     let (index, documents) = words_of_every_language(tenant, &directory).await;
     for ((language, passages, questions), document) in CASES.iter().zip(documents) {
         for (question, expected) in questions {
-            let hits = index.search_text(tenant, question, &vector(), &SearchFilter::default(), 3).await.unwrap();
+            let hits = index.search_text(of(tenant), question, &vector(), &SearchFilter::default(), 3).await.unwrap();
             let best = hits.first().map(|hit| (hit.document, hit.text.as_str()));
             assert_eq!(best, Some((document, passages[*expected])), "{language}: {question}: {hits:#?}");
         }
@@ -111,11 +115,11 @@ async fn a_word_is_found_whatever_language_the_question_is_in() {
     let (index, documents) = words_of_every_language(tenant, &directory).await;
     // An English question with the German document's word, a Croatian one with the English document's.
     for (question, language) in [("How high is the Wassersäule?", 1), ("Što znači resoled?", 0)] {
-        let hits = index.search_text(tenant, question, &vector(), &SearchFilter::default(), 1).await.unwrap();
+        let hits = index.search_text(of(tenant), question, &vector(), &SearchFilter::default(), 1).await.unwrap();
         assert_eq!(hits.first().map(|hit| hit.document), Some(documents[language]), "{question}");
     }
     for nothing in ["the of and", "?!", " ", "der die das", "zebra"] {
-        let hits = index.search_text(tenant, nothing, &vector(), &SearchFilter::default(), 1).await.unwrap();
+        let hits = index.search_text(of(tenant), nothing, &vector(), &SearchFilter::default(), 1).await.unwrap();
         assert!(hits.is_empty(), "{nothing}: {hits:?}");
     }
 }

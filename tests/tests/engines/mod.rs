@@ -13,24 +13,35 @@ mod webhook_sender;
 use std::path::PathBuf;
 
 use worker::engines::{
-    embedder::{EmbedderConfig, OnnxEmbedder},
+    embedder::{EmbedderConfig, ModelId, OnnxEmbedder},
     index::{IndexConfig, LanceIndex},
 };
 
 /// The index of an installation, as another process opens it.
 pub async fn open_index(uri: &str) -> LanceIndex {
-    let model = model_dir();
-    let name = model.file_name().and_then(|name| name.to_str()).expect("a folder's name");
-    LanceIndex::connect(&IndexConfig { lancedb_uri: uri.to_owned() }, name, 384).await.expect("the index opens")
+    LanceIndex::connect(&IndexConfig { lancedb_uri: uri.to_owned() }).await.expect("the index opens")
 }
 
-fn model_dir() -> PathBuf {
+/// The id of the workers' embedding model.
+pub fn model_id() -> String {
+    ModelId::of(&model_dir().canonicalize().expect("the model's directory")).expect("a model").as_str().to_owned()
+}
+
+pub fn model_dir() -> PathBuf {
     std::env::var_os("EMBEDDING_MODEL_DIR").expect("EMBEDDING_MODEL_DIR; run `make test`").into()
 }
 
+fn embedder_config(embedding_model_dir: PathBuf) -> EmbedderConfig {
+    EmbedderConfig {
+        embedding_model_dir,
+        embedding_next_model_dir: None,
+        embedding_sessions: 1,
+        embedding_intra_threads: 1,
+    }
+}
+
 async fn connect_embedder() -> OnnxEmbedder {
-    let config = EmbedderConfig { embedding_model_dir: model_dir(), embedding_sessions: 1, embedding_intra_threads: 1 };
-    OnnxEmbedder::connect(&config).await.expect("the embedding model loads")
+    OnnxEmbedder::connect(&embedder_config(model_dir())).await.expect("the embedding model loads")
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {

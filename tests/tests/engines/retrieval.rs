@@ -6,7 +6,7 @@ use jobs::{
         retrieval::Fusion,
     },
     kinds::retrieve::Legs,
-    ports::{Chunk, Embedder, Index, SearchFilter},
+    ports::{Chunk, Collection, Embedder, Index, SearchFilter},
 };
 use tempfile::TempDir;
 use worker::engines::{
@@ -18,7 +18,7 @@ use super::connect_embedder;
 
 async fn shop(embedder: &OnnxEmbedder, directory: &TempDir, tenant: TenantId, texts: &[&str]) -> LanceIndex {
     let config = IndexConfig { lancedb_uri: directory.path().display().to_string() };
-    let index = LanceIndex::connect(&config, embedder.model(), embedder.dimension()).await.unwrap();
+    let index = LanceIndex::connect(&config).await.unwrap();
     let document = DocumentId::generate();
     let vectors = embedder.embed_documents(texts.iter().map(|text| (*text).to_owned()).collect()).await.unwrap();
     let chunks = texts.iter().zip(vectors).zip(0..).map(|((text, vector), position)| Chunk {
@@ -30,7 +30,8 @@ async fn shop(embedder: &OnnxEmbedder, directory: &TempDir, tenant: TenantId, te
         language: None,
         vector,
     });
-    index.add(tenant, document, 1, chunks.collect()).await.unwrap();
+    let collection = Collection { tenant, model: embedder.model() };
+    index.add(collection, document, 1, chunks.collect()).await.unwrap();
     index
 }
 

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use jobs::domain::ids::DocumentId;
 use jobs::ports::Index;
 use loadtest::client::Search;

@@ -1,11 +1,12 @@
 //! Text to vectors with a local ONNX model.
 
 mod model;
+mod model_id;
 mod vocabulary;
 mod waiting_line;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -18,6 +19,7 @@ use jobs::ports::{EmbedError, Embedder, Embedding};
 use moka::future::Cache;
 use tokio::{sync::oneshot, time::timeout};
 
+pub use self::{model::MAX_TOKENS, model_id::ModelId};
 use self::{
     model::Model,
     vocabulary::Vocabulary,
@@ -36,9 +38,12 @@ const LOADING: Duration = Duration::from_secs(120);
 #[derive(Debug, Clone, clap::Args)]
 pub struct EmbedderConfig {
     /// Directory of the embedding model: model.onnx, tokenizer.json, config.json, special_tokens_map.json and
-    /// tokenizer_config.json. Its name becomes the model's name on every stored row.
+    /// tokenizer_config.json. Its name, and the beginning of model.onnx's SHA-256, stand on every stored row.
     #[arg(long, env = "EMBEDDING_MODEL_DIR")]
     pub embedding_model_dir: PathBuf,
+    /// A second model, which `metachat index reembed` moves tenants to: on every worker until none is left, then the first.
+    #[arg(long, env = "EMBEDDING_NEXT_MODEL_DIR")]
+    pub embedding_next_model_dir: Option<PathBuf>,
     /// Texts embedded at the same time; each takes a thread and a copy of the model in memory. One more of both serves
     /// queries only.
     #[arg(long, env = "EMBEDDING_SESSIONS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
@@ -54,7 +59,7 @@ pub struct EmbedderConfig {
 /// vector would depend on its neighbours. A session of their own keeps queries from waiting for the text of a document
 /// that is being embedded. Texts beyond 256 tokens are cut by the tokenizer.
 pub struct OnnxEmbedder {
-    name: String,
+    id: ModelId,
     dimension: usize,
     vocabulary: Vocabulary,
     line: Arc<WaitingLine>,
@@ -63,14 +68,16 @@ pub struct OnnxEmbedder {
 }
 
 impl OnnxEmbedder {
-    /// Loads the model once per session and waits until each is ready.
+    /// Loads the model that workers begin with.
     pub async fn connect(config: &EmbedderConfig) -> anyhow::Result<Self> {
-        let directory = config.embedding_model_dir.canonicalize();
-        let directory =
-            directory.with_context(|| format!("EMBEDDING_MODEL_DIR {}", config.embedding_model_dir.display()))?;
-        let name = directory.file_name().context("EMBEDDING_MODEL_DIR has no name")?.to_string_lossy().into_owned();
+        Self::load(&config.embedding_model_dir, config).await.context("EMBEDDING_MODEL_DIR")
+    }
+
+    /// Loads the model of a directory once per session and waits until each is ready.
+    pub async fn load(directory: &Path, config: &EmbedderConfig) -> anyhow::Result<Self> {
+        let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
         let mut embedder = Self {
-            name,
+            id: ModelId::of(&directory)?,
             dimension: 0,
             vocabulary: Vocabulary::load(&directory)?,
             line: Arc::default(),
@@ -99,6 +106,11 @@ impl OnnxEmbedder {
         Ok(embedder)
     }
 
+    /// Without the version.
+    pub fn name(&self) -> &str {
+        self.id.name()
+    }
+
     async fn embed(&self, class: Class, text: String) -> Result<Embedding, EmbedError> {
         timeout(PATIENCE, self.line.ask(class, text))
             .await
@@ -109,7 +121,7 @@ impl OnnxEmbedder {
 #[async_trait]
 impl Embedder for OnnxEmbedder {
     fn model(&self) -> &str {
-        &self.name
+        self.id.as_str()
     }
 
     fn dimension(&self) -> usize {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Embedding, Hit, Index, IndexError, Place, SearchFilter},
+    ports::{Chunk, Collection, Embedding, Hit, Index, IndexError, Place, SearchFilter, Versions},
 };
 use tokio::time::timeout;
 
@@ -31,8 +31,8 @@ const MAINTENANCE_PATIENCE: Duration = Duration::from_secs(1200);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct IndexConfig {
-    /// Where the tables live: a directory, made when it is missing. A bucket such as s3://bucket/prefix needs a feature of the
-    /// crate lancedb, `aws` for this one, which this build leaves out.
+    /// Where the tables live: a directory, made when it is missing, or a bucket such as s3://bucket/prefix, whose settings are
+    /// AWS_ACCESS_KEY_ID and its like.
     #[arg(long, env = "LANCEDB_URI", default_value = ".metachat/lancedb")]
     pub lancedb_uri: String,
 }
@@ -47,9 +47,8 @@ pub struct LanceIndex {
 }
 
 impl LanceIndex {
-    /// `model` and `dimension` are the embedder's: rows of another model live in another table.
-    pub async fn connect(config: &IndexConfig, model: &str, dimension: usize) -> anyhow::Result<Self> {
-        Ok(Self { tables: Tables::connect(&config.lancedb_uri, model, dimension).await? })
+    pub async fn connect(config: &IndexConfig) -> anyhow::Result<Self> {
+        Ok(Self { tables: Tables::connect(&config.lancedb_uri).await? })
     }
 
     async fn write<T, F>(&self, tenant: TenantId, mut work: impl FnMut() -> F) -> Result<T, IndexError>
@@ -72,7 +71,7 @@ impl LanceIndex {
         in_time(SEARCH_PATIENCE, self.forgetful(tenant, work)).await
     }
 
-    /// Closes the tenant's table when something fails, so that the next call does not meet one that was dropped or made
+    /// Closes the tenant's tables when something fails, so that the next call does not meet one that was dropped or made
     /// again since.
     async fn forgetful<T>(
         &self,
@@ -91,35 +90,37 @@ impl LanceIndex {
 impl Index for LanceIndex {
     async fn add(
         &self,
-        tenant: TenantId,
+        collection: Collection<'_>,
         document: DocumentId,
         version: i32,
         chunks: Vec<Chunk>,
     ) -> Result<(), IndexError> {
-        if chunks.is_empty() {
-            return Ok(());
-        }
-        let batch = rows::batch(self.tables.schema(), self.tables.model(), document, version, &chunks);
+        let Some(first) = chunks.first() else { return Ok(()) };
+        let schema = schema::schema(first.vector.len());
+        let batch = rows::batch(&schema, collection.model, document, version, &chunks);
         let batch = batch.map_err(|error| IndexError(error.to_string()))?;
         let add = || async {
-            let table = self.tables.open_or_create(tenant).await?;
+            let table = self.tables.open_or_create(collection, &schema).await?;
             let mut merge = table.merge_insert(&["id"]);
             merge.when_matched_update_all(None).when_not_matched_insert_all();
             let reader = arrow_array::RecordBatchIterator::new([Ok(batch.clone())], batch.schema());
             merge.execute(Box::new(reader)).await?;
             Ok(table)
         };
-        let table = self.write(tenant, add).await?;
+        let table = self.write(collection.tenant, add).await?;
         maintenance::tidy(&table, WRITE_PATIENCE).await;
         Ok(())
     }
 
-    async fn remove_below(&self, tenant: TenantId, document: DocumentId, version: i32) -> Result<u64, IndexError> {
-        let rows = filter::versions_below(document, version);
-        self.write(tenant, || async {
-            let Some(table) = self.tables.open(tenant).await? else {
-                return Ok(0);
-            };
+    async fn remove(
+        &self,
+        collection: Collection<'_>,
+        document: DocumentId,
+        versions: Versions,
+    ) -> Result<u64, IndexError> {
+        let rows = filter::versions(document, versions);
+        self.write(collection.tenant, || async {
+            let Some(table) = self.tables.open(collection).await? else { return Ok(0) };
             match table.count_rows(Some(rows.clone())).await? {
                 0 => Ok(0),
                 _ => table.delete(rows.as_str()).await.map(|deleted| deleted.num_deleted_rows),
@@ -128,8 +129,18 @@ impl Index for LanceIndex {
         .await
     }
 
+    async fn rows(&self, collection: Collection<'_>) -> Result<u64, IndexError> {
+        self.read(collection.tenant, async {
+            match self.tables.open(collection).await? {
+                Some(table) => Ok(table.count_rows(None).await? as u64),
+                None => Ok(0),
+            }
+        })
+        .await
+    }
+
     async fn count(&self, tenant: TenantId, document: Option<DocumentId>) -> Result<u64, IndexError> {
-        let rows = document.map(|document| filter::versions_below(document, i32::MAX));
+        let rows = document.map(|document| filter::versions(document, Versions::All));
         self.read(tenant, async {
             let mut count = 0;
             for table in self.tables.all(tenant).await? {
@@ -141,7 +152,7 @@ impl Index for LanceIndex {
     }
 
     async fn erase_document(&self, tenant: TenantId, document: DocumentId) -> Result<(), IndexError> {
-        let rows = filter::versions_below(document, i32::MAX);
+        let rows = filter::versions(document, Versions::All);
         self.write(tenant, || async {
             for table in self.tables.all(tenant).await? {
                 table.delete(rows.as_str()).await?;
@@ -153,18 +164,23 @@ impl Index for LanceIndex {
     }
 
     async fn erase_tenant(&self, tenant: TenantId) -> Result<(), IndexError> {
-        self.write(tenant, || self.tables.drop_all(tenant)).await
+        self.keep_models(tenant, &[]).await?;
+        Ok(())
+    }
+
+    async fn keep_models(&self, tenant: TenantId, models: &[&str]) -> Result<usize, IndexError> {
+        self.write(tenant, || self.tables.drop_others(tenant, models)).await
     }
 
     async fn search_vector(
         &self,
-        tenant: TenantId,
+        collection: Collection<'_>,
         query: &Embedding,
         filter: &SearchFilter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        self.read(tenant, async {
-            match self.tables.open(tenant).await? {
+        self.read(collection.tenant, async {
+            match self.tables.open(collection).await? {
                 Some(table) => search::by_vector(&table, query, filter, limit).await,
                 None => Ok(Vec::new()),
             }
@@ -174,7 +190,7 @@ impl Index for LanceIndex {
 
     async fn search_text(
         &self,
-        tenant: TenantId,
+        collection: Collection<'_>,
         query: &str,
         vector: &Embedding,
         filter: &SearchFilter,
@@ -184,8 +200,8 @@ impl Index for LanceIndex {
         if words.is_empty() {
             return Ok(Vec::new());
         }
-        self.read(tenant, async {
-            match self.tables.open(tenant).await? {
+        self.read(collection.tenant, async {
+            match self.tables.open(collection).await? {
                 Some(table) => search::by_words(&table, words, vector, filter, limit).await,
                 None => Ok(Vec::new()),
             }
@@ -193,12 +209,16 @@ impl Index for LanceIndex {
         .await
     }
 
-    async fn texts_at(&self, tenant: TenantId, places: &[Place]) -> Result<HashMap<Place, String>, IndexError> {
+    async fn texts_at(
+        &self,
+        collection: Collection<'_>,
+        places: &[Place],
+    ) -> Result<HashMap<Place, String>, IndexError> {
         if places.is_empty() {
             return Ok(HashMap::new());
         }
-        self.read(tenant, async {
-            match self.tables.open(tenant).await? {
+        self.read(collection.tenant, async {
+            match self.tables.open(collection).await? {
                 Some(table) => search::texts_at(&table, places).await,
                 None => Ok(HashMap::new()),
             }
@@ -206,12 +226,14 @@ impl Index for LanceIndex {
         .await
     }
 
-    async fn maintain(&self, tenant: TenantId) -> Result<(), IndexError> {
+    async fn maintain(&self, collection: Collection<'_>) -> Result<(), IndexError> {
         in_time(MAINTENANCE_PATIENCE, async {
-            for table in self.tables.all(tenant).await? {
-                maintenance::maintain(&table).await?;
+            // As it is now: an open table would not tell that its files are gone.
+            self.tables.close(collection.tenant).await;
+            match self.tables.open(collection).await? {
+                Some(table) => maintenance::maintain(&table).await,
+                None => Ok(()),
             }
-            Ok(())
         })
         .await
     }
@@ -219,7 +241,7 @@ impl Index for LanceIndex {
 
 /// Drops all tables of a tenant, without a look into them.
 pub async fn drop_tenant(config: &IndexConfig, tenant: TenantId) -> anyhow::Result<()> {
-    let index = LanceIndex::connect(config, "any", 1).await?;
+    let index = LanceIndex::connect(config).await?;
     Ok(index.erase_tenant(tenant).await?)
 }
 

@@ -6,7 +6,7 @@ use crate::{
         erasure::{Proof, Rows},
         ids::DocumentId,
     },
-    kinds::embed_document::EmbedDocument,
+    kinds::{embed_document::EmbedDocument, reembed_document::ReembedDocument},
     queue::{Failure, Job, JobContext},
     store::{
         Scope, TenantTx,
@@ -14,10 +14,13 @@ use crate::{
     },
 };
 
+/// Kinds that store vectors.
+const EMBEDDING: [&str; 2] = [EmbedDocument::KIND, ReembedDocument::KIND];
+
 pub(super) async fn step(context: &JobContext, erasure: &Unfinished, document: DocumentId) -> Result<Step, Failure> {
     let database = &context.runtime.database;
     let mut tx = TenantTx::begin(database, Some(erasure.tenant)).await?;
-    let embedding = rows::unfinished(&mut tx, document, EmbedDocument::KIND).await?;
+    let embedding = rows::unfinished(&mut tx, document, &EMBEDDING).await?;
     tx.commit().await?;
     // One that runs would store its vectors after these are gone; it sees that the document is hidden, and ends.
     if embedding > 0 {

@@ -3,7 +3,7 @@
 use super::{BATCH, BATCHES, Step, erase_originals, note_vectors, vectors_left};
 use crate::{
     domain::erasure::{self, Proof, Rows},
-    kinds::embed_document::EmbedDocument,
+    kinds::{embed_document::EmbedDocument, reembed_document::ReembedDocument},
     queue::{Failure, Job, JobContext},
     store::{
         Scope, SystemTx, TenantTx,
@@ -14,6 +14,9 @@ use crate::{
 /// What its keys open is refused as long as they are there; they go with the tenant's own row.
 const LAST: &str = "api_keys";
 
+/// Kinds that store vectors.
+const EMBEDDING: [&str; 2] = [EmbedDocument::KIND, ReembedDocument::KIND];
+
 pub(super) async fn step(context: &JobContext, erasure: &Unfinished) -> Result<Step, Failure> {
     let begin = || TenantTx::begin(&context.runtime.database, Some(erasure.tenant));
     let mut budget = BATCHES;
@@ -22,7 +25,7 @@ pub(super) async fn step(context: &JobContext, erasure: &Unfinished) -> Result<S
     loop {
         let mut tx = begin().await?;
         let withdrawn = rows::withdraw_documents(&mut tx, BATCH).await?;
-        let embedding = rows::unfinished(&mut tx, EmbedDocument::KIND).await?;
+        let embedding = rows::unfinished(&mut tx, &EMBEDDING).await?;
         tx.commit().await?;
         match (withdrawn, embedding) {
             (0, 0) => break,

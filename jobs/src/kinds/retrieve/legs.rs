@@ -1,7 +1,7 @@
 //! The two ways a passage is found, and how the best are picked from both.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -10,10 +10,10 @@ use tracing::{Instrument, field};
 
 use crate::{
     domain::{
-        ids::TenantId,
+        ids::{DocumentId, TenantId},
         retrieval::{Fusion, Ranked, distinct_first, fuse},
     },
-    ports::{Embedder, Hit, Index, SearchFilter},
+    ports::{Collection, Embedder, Hit, Index, SearchFilter},
     queue::Failure,
     trace,
 };
@@ -72,10 +72,12 @@ impl Legs {
             "metachat.search.by_vector" = field::Empty,
             "metachat.search.by_text" = field::Empty,
         );
+        // The model of the query is the model of the rows.
+        let collection = Collection { tenant, model: embedder.model() };
         let legs = async {
             tokio::try_join!(
-                index.search_vector(tenant, &vector, filter, candidates),
-                index.search_text(tenant, query, &vector, filter, candidates),
+                index.search_vector(collection, &vector, filter, candidates),
+                index.search_text(collection, query, &vector, filter, candidates),
             )
         };
         let (by_vector, by_text) = legs.instrument(searching.clone()).await?;
@@ -86,10 +88,24 @@ impl Legs {
         Ok(Self { by_vector, by_text, familiarity: embedder.familiarity(query), embedded, searched })
     }
 
-    /// Leaves out hits that may not be shown.
-    pub fn retain(&mut self, may_be_shown: impl Fn(&Hit) -> bool) {
-        self.by_vector.retain(&may_be_shown);
-        self.by_text.retain(&may_be_shown);
+    /// Leaves out hits that may not be shown; returns the versions they are of.
+    pub fn retain(&mut self, may_be_shown: impl Fn(&Hit) -> bool) -> Vec<(DocumentId, i32)> {
+        let mut hidden = HashSet::new();
+        for leg in [&mut self.by_vector, &mut self.by_text] {
+            leg.retain(|hit| {
+                let shown = may_be_shown(hit);
+                if !shown {
+                    hidden.insert((hit.document, hit.version));
+                }
+                shown
+            });
+        }
+        hidden.into_iter().collect()
+    }
+
+    /// Whether each leg has hits enough to pick so many from.
+    pub fn suffice(&self, limit: usize) -> bool {
+        self.by_vector.len() >= limit && self.by_text.len() >= limit
     }
 
     /// The fusion that is the default for this query.

@@ -8,14 +8,14 @@ use crate::{
     store::{Scope, StoreError, TenantTx},
 };
 
-/// Unfinished jobs of a kind that work on a document.
-pub async fn unfinished(tx: &mut TenantTx, document: DocumentId, kind: &str) -> Result<i64, StoreError> {
+/// Unfinished jobs of these kinds that work on a document.
+pub async fn unfinished(tx: &mut TenantTx, document: DocumentId, kinds: &[&str]) -> Result<i64, StoreError> {
     let tenant = tx.tenant().uuid();
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from jobs where tenant_id = $1 and subject = $2 and kind = $3"#,
+        r#"select count(*) as "count!" from jobs where tenant_id = $1 and subject = $2 and kind = any($3)"#,
         tenant,
         document.uuid(),
-        kind,
+        kinds as &[&str],
     )
     .fetch_one(tx.connection())
     .await?)
@@ -38,10 +38,19 @@ pub async fn delete(tx: &mut TenantTx, document: DocumentId, removed: &mut Rows)
     )
     .execute(tx.connection())
     .await?;
+    let versions = sqlx::query!(
+        "delete from document_versions v using documents d
+         where v.document_id = $1 and d.tenant_id = v.tenant_id and d.id = v.document_id and d.status = 'deleting'",
+        document.uuid()
+    )
+    .execute(tx.connection())
+    .await?;
     let documents = sqlx::query!("delete from documents where id = $1 and status = 'deleting'", document.uuid())
         .execute(tx.connection())
         .await?;
-    for (table, deleted) in [("webhook_attempts", attempts), ("events", events), ("documents", documents)] {
+    for (table, deleted) in
+        [("webhook_attempts", attempts), ("events", events), ("document_versions", versions), ("documents", documents)]
+    {
         erasure::add(removed, table, deleted.rows_affected());
     }
     Ok(())
@@ -52,6 +61,8 @@ pub async fn left(tx: &mut TenantTx, document: DocumentId) -> Result<Rows, Store
     let tenant = tx.tenant().uuid();
     let rows = sqlx::query!(
         r#"select 'documents' as "name!", count(*) as "rows!" from documents where tenant_id = $1 and id = $2
+           union all select 'document_versions', count(*) from document_versions
+             where tenant_id = $1 and document_id = $2
            union all select 'events', count(*) from events
              where type in ('document.indexed', 'document.failed') and data ->> 'document_id' = $3
            union all select 'jobs', count(*) from jobs where tenant_id = $1 and subject = $2

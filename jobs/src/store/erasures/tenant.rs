@@ -19,7 +19,8 @@ pub async fn close(tx: &mut SystemTx, id: TenantId) -> Result<bool, StoreError> 
 pub async fn withdraw_documents(tx: &mut TenantTx, most: i64) -> Result<u64, StoreError> {
     let tenant = tx.tenant().uuid();
     let withdrawn = sqlx::query!(
-        "update documents set status = 'deleting', ready_version = null, version = version + 1, updated_at = now()
+        "update documents set status = 'deleting', ready_version = null, version = last_version + 1,
+           last_version = last_version + 1, updated_at = now()
          where id in (select id from documents where tenant_id = $1 and status <> 'deleting' limit $2)",
         tenant,
         most,
@@ -29,18 +30,16 @@ pub async fn withdraw_documents(tx: &mut TenantTx, most: i64) -> Result<u64, Sto
     Ok(withdrawn.rows_affected())
 }
 
-/// Unfinished jobs of a kind.
-pub async fn unfinished(tx: &mut TenantTx, kind: &str) -> Result<i64, StoreError> {
+/// Unfinished jobs of these kinds.
+pub async fn unfinished(tx: &mut TenantTx, kinds: &[&str]) -> Result<i64, StoreError> {
     let tenant = tx.tenant().uuid();
-    Ok(
-        sqlx::query_scalar!(
-            r#"select count(*) as "count!" from jobs where tenant_id = $1 and kind = $2"#,
-            tenant,
-            kind,
-        )
-        .fetch_one(tx.connection())
-        .await?,
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from jobs where tenant_id = $1 and kind = any($2)"#,
+        tenant,
+        kinds as &[&str],
     )
+    .fetch_one(tx.connection())
+    .await?)
 }
 
 /// The tables whose rows go with a tenant, in an order in which they can be emptied.

@@ -13,7 +13,7 @@ use fastembed::{
 use jobs::ports::{EmbedError, Embedding};
 
 /// Tokens the model reads of a text, its two special ones included; the rest is cut.
-const MAX_TOKENS: usize = 256;
+pub const MAX_TOKENS: usize = 256;
 
 pub struct Model {
     engine: TextEmbedding,

@@ -2,7 +2,7 @@
 
 use jobs::{
     domain::ids::DocumentId,
-    ports::{Place, SearchFilter},
+    ports::{Place, SearchFilter, Versions},
 };
 
 /// Rows a search may return; `None` when it may return all.
@@ -22,15 +22,19 @@ pub fn allowed(filter: &SearchFilter) -> Option<String> {
         let languages: Vec<String> = languages.map(|language| format!("lower(language) LIKE {language}")).collect();
         conditions.push(format!("({})", languages.join(" OR ")));
     }
+    for (document, version) in &filter.hidden {
+        conditions.push(format!("NOT ({})", versions(*document, Versions::Only(*version))));
+    }
     (!conditions.is_empty()).then(|| conditions.join(" AND "))
 }
 
-/// Rows of a document's versions below `version`; of all versions with `i32::MAX`.
-pub fn versions_below(document: DocumentId, version: i32) -> String {
+/// Rows of a document's versions.
+pub fn versions(document: DocumentId, versions: Versions) -> String {
     let document = quoted(&document.to_string());
-    match version {
-        i32::MAX => format!("document = {document}"),
-        _ => format!("document = {document} AND version < {version}"),
+    match versions {
+        Versions::All => format!("document = {document}"),
+        Versions::Below(version) => format!("document = {document} AND version < {version}"),
+        Versions::Only(version) => format!("document = {document} AND version = {version}"),
     }
 }
 

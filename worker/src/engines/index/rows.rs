@@ -58,6 +58,7 @@ pub fn batch(
             Arc::new(tags.finish()),
             text(&|chunk| chunk.language.clone()),
             text(&|_| Some(model.to_owned())),
+            Arc::new(chunks.iter().map(|chunk| i32::try_from(chunk.vector.len()).ok()).collect::<Int32Array>()),
             Arc::new(vectors(schema, chunks)?),
         ],
     )

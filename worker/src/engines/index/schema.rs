@@ -28,7 +28,8 @@ pub const FOUND_BY_TEXT: [&str; 9] =
 /// page           uint32?
 /// tags           [text]
 /// language       text?
-/// model          text    embedding model of the vector
+/// model          text    id of the vector's embedding model: name and version
+/// dimension      int32   numbers in the vector
 /// vector         [f32; dimension]
 /// ```
 pub fn schema(dimension: usize) -> SchemaRef {
@@ -46,6 +47,7 @@ pub fn schema(dimension: usize) -> SchemaRef {
         Field::new("tags", DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))), false),
         Field::new("language", DataType::Utf8, true),
         Field::new("model", DataType::Utf8, false),
+        Field::new("dimension", DataType::Int32, false),
         Field::new(VECTOR, DataType::FixedSizeList(numbers, dimension), false),
     ]))
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use arrow_schema::SchemaRef;
-use jobs::domain::ids::TenantId;
+use jobs::{domain::ids::TenantId, ports::Collection};
 use lancedb::{
     Connection, Error, ObjectStoreRegistry, Session, Table,
     database::CreateTableMode,
@@ -26,13 +26,12 @@ const METADATA_CACHE: usize = 128 * 1024 * 1024;
 
 pub struct Tables {
     connection: Connection,
-    model: String,
-    schema: SchemaRef,
-    open: Cache<TenantId, Table>,
+    /// By name.
+    open: Cache<String, Table>,
 }
 
 impl Tables {
-    pub async fn connect(uri: &str, model: &str, dimension: usize) -> anyhow::Result<Self> {
+    pub async fn connect(uri: &str) -> anyhow::Result<Self> {
         let session = Session::new(INDEX_CACHE, METADATA_CACHE, Arc::new(ObjectStoreRegistry::default()));
         let connection = lancedb::connect(uri)
             .session(Arc::new(session))
@@ -41,25 +40,21 @@ impl Tables {
             .await
             .with_context(|| format!("LANCEDB_URI {uri}"))?;
         let open = Cache::builder().max_capacity(OPEN_TABLES).time_to_idle(IDLE).build();
-        Ok(Self { connection, model: model.to_owned(), schema: schema::schema(dimension), open })
+        Ok(Self { connection, open })
     }
 
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
+    /// The collection's table; `None` when nothing was ever added.
+    pub async fn open(&self, collection: Collection<'_>) -> lancedb::Result<Option<Table>> {
+        self.open_named(name(collection)).await
     }
 
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    /// The tenant's table; `None` when nothing was ever added.
-    pub async fn open(&self, tenant: TenantId) -> lancedb::Result<Option<Table>> {
-        if let Some(table) = self.open.get(&tenant).await {
+    async fn open_named(&self, name: String) -> lancedb::Result<Option<Table>> {
+        if let Some(table) = self.open.get(&name).await {
             return Ok(Some(table));
         }
-        match self.connection.open_table(self.name(tenant)).execute().await {
+        match self.connection.open_table(&name).execute().await {
             Ok(table) => {
-                self.open.insert(tenant, table.clone()).await;
+                self.open.insert(name, table.clone()).await;
                 Ok(Some(table))
             }
             Err(Error::TableNotFound { .. }) => Ok(None),
@@ -67,13 +62,13 @@ impl Tables {
         }
     }
 
-    /// The tenant's table with its full-text index, made when missing. Two processes may do so at once: the second
-    /// finds the first one's table, and the index is made again only when it is not there.
-    pub async fn open_or_create(&self, tenant: TenantId) -> lancedb::Result<Table> {
-        let table = match self.open(tenant).await? {
+    /// The collection's table with its indices, made when missing. Two processes may do so at once: the second finds the first
+    /// one's table, and an index is made again only when it is not there.
+    pub async fn open_or_create(&self, collection: Collection<'_>, schema: &SchemaRef) -> lancedb::Result<Table> {
+        let table = match self.open(collection).await? {
             Some(table) => table,
             None => {
-                let create = self.connection.create_empty_table(self.name(tenant), Arc::clone(&self.schema));
+                let create = self.connection.create_empty_table(name(collection), Arc::clone(schema));
                 create.mode(CreateTableMode::exist_ok(|request| request)).execute().await?
             }
         };
@@ -89,52 +84,58 @@ impl Tables {
                 .ascii_folding(false);
             table.create_index(&[schema::WORDS], Index::FTS(terms)).replace(false).execute().await?;
         }
-        self.open.insert(tenant, table.clone()).await;
+        self.open.insert(name(collection), table.clone()).await;
         Ok(table)
     }
 
-    /// Lets go of the tenant's table.
+    /// Lets go of the tenant's tables.
     pub async fn close(&self, tenant: TenantId) {
-        self.open.invalidate(&tenant).await;
+        let prefix = prefix(tenant);
+        let names = self.open.iter().map(|(name, _)| name).filter(|name| name.starts_with(&prefix));
+        for name in names.collect::<Vec<_>>() {
+            self.open.invalidate(name.as_str()).await;
+        }
     }
 
     /// The tenant's tables, whatever model made them.
     pub async fn all(&self, tenant: TenantId) -> lancedb::Result<Vec<Table>> {
         let mut tables = Vec::new();
         for name in self.names(tenant).await? {
-            match self.connection.open_table(name).execute().await {
-                Ok(table) => tables.push(table),
-                // Dropped by another process since it was listed.
-                Err(Error::TableNotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            // One that is not found was dropped by another process since it was listed.
+            tables.extend(self.open_named(name).await?);
         }
         Ok(tables)
     }
 
-    /// Removes the tenant's tables with their files.
-    pub async fn drop_all(&self, tenant: TenantId) -> lancedb::Result<()> {
-        self.close(tenant).await;
-        for name in self.names(tenant).await? {
+    /// Removes the tenant's tables, but those of some models, with their files; returns how many.
+    pub async fn drop_others(&self, tenant: TenantId, models: &[&str]) -> lancedb::Result<usize> {
+        let kept: Vec<String> = models.iter().map(|model| name(Collection { tenant, model })).collect();
+        let mut dropped = 0;
+        for name in self.names(tenant).await?.into_iter().filter(|name| !kept.contains(name)) {
+            self.open.invalidate(&name).await;
             match self.connection.drop_table(name, &[]).await {
-                Ok(()) | Err(Error::TableNotFound { .. }) => {}
+                Ok(()) => dropped += 1,
+                Err(Error::TableNotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(dropped)
     }
 
     async fn names(&self, tenant: TenantId) -> lancedb::Result<Vec<String>> {
-        let prefix = format!("{}_", tenant.uuid().simple());
+        let prefix = prefix(tenant);
         let mut names = self.connection.table_names().start_after(&prefix).limit(MODELS).execute().await?;
         names.retain(|name| name.starts_with(&prefix));
         Ok(names)
     }
+}
 
-    /// `{tenant}_{model}`: the tenant is part of the name, so no filter can reach across.
-    fn name(&self, tenant: TenantId) -> String {
-        let model = self.model.to_lowercase();
-        let slug: String = model.chars().map(|mark| if mark.is_ascii_alphanumeric() { mark } else { '_' }).collect();
-        format!("{}_{slug}", tenant.uuid().simple())
-    }
+/// `{tenant}_{model}`: the tenant is part of the name, so no filter can reach across.
+fn name(Collection { tenant, model }: Collection<'_>) -> String {
+    let slug = model.chars().map(|mark| if mark.is_ascii_alphanumeric() { mark.to_ascii_lowercase() } else { '_' });
+    prefix(tenant) + &slug.collect::<String>()
+}
+
+fn prefix(tenant: TenantId) -> String {
+    format!("{}_", tenant.uuid().simple())
 }

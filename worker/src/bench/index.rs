@@ -1,0 +1,127 @@
+//! One tenant with many chunks.
+
+use std::time::Instant;
+
+use jobs::{
+    domain::ids::{DocumentId, TenantId},
+    ports::{Collection, Index, SearchFilter},
+};
+
+use super::{Place, clock::Times, vectors::Clusters};
+use crate::engines::index::LanceIndex;
+
+pub const MODEL: &str = "bench@00000000";
+/// Chunks of a document.
+const PER_DOCUMENT: usize = 500;
+/// Candidates that a search for five results asks each leg for, and those that recall is counted over.
+const CANDIDATES: usize = 100;
+const DEPTH: usize = 10;
+/// Searches measured, after as many that are not; those whose recall is counted.
+const SEARCHES: usize = 300;
+const RECALLED: usize = 100;
+
+pub async fn run(chunks: u32, place: &Place) -> anyhow::Result<()> {
+    let (index, folder) = place.open().await?;
+    let tenant = TenantId::generate();
+    let collection = Collection { tenant, model: MODEL };
+    let mut clusters = Clusters::of(chunks as usize, 1);
+
+    let started = Instant::now();
+    let documents = fill(&index, collection, &mut clusters, chunks as usize).await?;
+    println!("\nindex: {chunks} chunks of one tenant, {} documents; made vectors, in clusters", documents.len());
+    println!("  added in {:.1} s, {PER_DOCUMENT} chunks at a time", started.elapsed().as_secs_f64());
+    let queries: Vec<_> = (0..SEARCHES).map(|_| (clusters.vector(), clusters.words())).collect();
+    let all = SearchFilter::default();
+
+    // Before it has an index, the table is read whole.
+    let mut exact = Vec::new();
+    for (vector, _) in queries.iter().take(RECALLED) {
+        exact.push(ids(index.search_vector(collection, vector, &all, DEPTH).await?));
+    }
+    let started = Instant::now();
+    index.maintain(collection).await?;
+    println!("  indexed in {:.1} s", started.elapsed().as_secs_f64());
+    let started = Instant::now();
+    index.maintain(collection).await?;
+    println!("  looked after again, with nothing to do, in {:.3} s", started.elapsed().as_secs_f64());
+
+    let mut same = 0;
+    for ((vector, _), exact) in queries.iter().zip(&exact) {
+        same += ids(index.search_vector(collection, vector, &all, CANDIDATES).await?)
+            .iter()
+            .take(DEPTH)
+            .filter(|id| exact.contains(*id))
+            .count();
+    }
+    let wanted: usize = exact.iter().map(Vec::len).sum();
+    println!("  recall@{DEPTH} of the vector leg: {:.3}", same as f64 / wanted as f64);
+
+    println!("  {:<34} {:>8} {:>8} {:>8}", "search, ms", "p50", "p99", "max");
+    let of_one = SearchFilter { documents: vec![documents[documents.len() / 2]], ..SearchFilter::default() };
+    for (name, filter) in [("", &all), (", one document", &of_one)] {
+        let (mut vector_leg, mut text_leg, mut both) = (Times::default(), Times::default(), Times::default());
+        for measured in [false, true] {
+            for (vector, words) in &queries {
+                let near = index.search_vector(collection, vector, filter, CANDIDATES);
+                let worded = index.search_text(collection, words, vector, filter, CANDIDATES);
+                if measured {
+                    vector_leg.note(near).await?;
+                    text_leg.note(worded).await?;
+                }
+                let search = async {
+                    tokio::try_join!(
+                        index.search_vector(collection, vector, filter, CANDIDATES),
+                        index.search_text(collection, words, vector, filter, CANDIDATES)
+                    )
+                };
+                if measured {
+                    both.note(search).await?
+                } else {
+                    search.await?
+                };
+            }
+        }
+        for (leg, times) in [("vector", vector_leg), ("words", text_leg), ("both at once", both)] {
+            print(&format!("{leg}{name}"), &times);
+        }
+    }
+
+    let (mut added, mut removed) = (Times::default(), Times::default());
+    for document in documents.iter().take(10) {
+        removed.note(index.remove(collection, *document, jobs::ports::Versions::All)).await?;
+        let chunks = (0..10).map(|position| clusters.chunk(position)).collect();
+        added.note(index.add(collection, DocumentId::generate(), 1, chunks)).await?;
+    }
+    print("removing a document", &removed);
+    print("adding one of 10 chunks", &added);
+    folder.remove()
+}
+
+pub fn print(name: &str, times: &Times) {
+    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| times.percentile(share));
+    println!("  {name:<34} {p50:>8.2} {p99:>8.2} {max:>8.2}");
+}
+
+/// Adds chunks as whole documents; returns these.
+pub async fn fill(
+    index: &LanceIndex,
+    collection: Collection<'_>,
+    clusters: &mut Clusters,
+    chunks: usize,
+) -> anyhow::Result<Vec<DocumentId>> {
+    let mut documents = Vec::new();
+    let mut left = chunks;
+    while left > 0 {
+        let count = left.min(PER_DOCUMENT);
+        let document = DocumentId::generate();
+        let batch = (0..u32::try_from(count)?).map(|position| clusters.chunk(position)).collect();
+        index.add(collection, document, 1, batch).await?;
+        documents.push(document);
+        left -= count;
+    }
+    Ok(documents)
+}
+
+fn ids(hits: Vec<jobs::ports::Hit>) -> Vec<String> {
+    hits.into_iter().map(|hit| hit.chunk_id).collect()
+}
