@@ -27,7 +27,7 @@ async fn execute(database: &TestDatabase, statement: &'static str) {
 async fn registered(database: &TestDatabase) {
     eventually("the schedules are registered and have run", LIMIT, async || {
         let succeeded = "select count(*) from schedules where last_success_at is not null";
-        (database.count(succeeded).await == 4).then_some(())
+        (database.count(succeeded).await == 5).then_some(())
     })
     .await;
 }
