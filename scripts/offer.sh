@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Programs of PyPI that tests need, each in a folder of its own. Sourced after settings.sh and report.sh.
+# Programs of PyPI that tests and benches need, each in a folder of its own. Sourced after settings.sh and report.sh.
 
 install() { # PACKAGE VERSION FOLDER
   local made

@@ -19,7 +19,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tests::{Stack, eventually, setting};
 use tokio::task::JoinHandle;
-use worker::engines::embedder::ModelId;
+use worker::engines::embedder;
 
 use crate::engines::{model_dir, model_id, open_index};
 
@@ -51,7 +51,7 @@ impl NextModel {
     }
 
     fn id(&self) -> String {
-        ModelId::of(&self.directory()).expect("a model").as_str().to_owned()
+        embedder::model_id(&self.directory()).expect("a model")
     }
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod embed;
 mod index;
 mod raw;
+mod search;
 mod tenants;
 mod texts;
 mod trickle;

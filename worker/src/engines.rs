@@ -10,7 +10,7 @@ pub mod webhook_sender;
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context;
-use jobs::ports::{Embedder, Engines, Model, Models};
+use jobs::ports::{Engines, Model, Models};
 
 use self::{
     embedder::{EmbedderConfig, OnnxEmbedder},
@@ -36,33 +36,23 @@ pub struct Config {
 }
 
 /// Makes every engine, or says which setting is wrong. Loads the embedding models, which takes about a second each.
-pub async fn connect(config: Config) -> anyhow::Result<(Engines, Vec<Loaded>)> {
-    let mut loaded = Vec::new();
-    let current = model(&config, &config.embedder.embedding_model_dir, &mut loaded).await;
-    let current = current.context("EMBEDDING_MODEL_DIR")?;
+pub async fn connect(config: Config) -> anyhow::Result<Engines> {
+    let current = model(&config, &config.embedder.embedding_model_dir).await.context("EMBEDDING_MODEL_DIR")?;
     let next = match &config.embedder.embedding_next_model_dir {
-        Some(directory) => Some(model(&config, directory, &mut loaded).await.context("EMBEDDING_NEXT_MODEL_DIR")?),
+        Some(directory) => Some(model(&config, directory).await.context("EMBEDDING_NEXT_MODEL_DIR")?),
         None => None,
     };
-    let engines = Engines {
+    Ok(Engines {
         embedding: Models { current, next },
         index: Arc::new(LanceIndex::connect(&config.index).await?),
         model: Arc::new(ModelRouter::connect(&config.language_model)?),
         webhooks: Arc::new(HttpWebhookSender::connect(&config.webhooks)?),
-    };
-    Ok((engines, loaded))
+    })
 }
 
-/// An embedding model as it is announced to the database.
-pub struct Loaded {
-    pub id: String,
-    pub name: String,
-    pub dimension: usize,
-}
-
-async fn model(config: &Config, directory: &Path, loaded: &mut Vec<Loaded>) -> anyhow::Result<Model> {
-    let embedder = OnnxEmbedder::load(directory, &config.embedder).await?;
-    let (id, name) = (embedder.model().to_owned(), embedder.name().to_owned());
-    loaded.push(Loaded { id, name, dimension: embedder.dimension() });
-    Ok(Model { reader: Arc::new(FileReader::connect(&config.reader, directory)?), embedder: Arc::new(embedder) })
+async fn model(config: &Config, directory: &Path) -> anyhow::Result<Model> {
+    Ok(Model {
+        embedder: Arc::new(OnnxEmbedder::load(directory, &config.embedder).await?),
+        reader: Arc::new(FileReader::connect(&config.reader, directory)?),
+    })
 }

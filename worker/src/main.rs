@@ -89,40 +89,35 @@ async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
-    let export = start_logging()?;
-    let ended = worker::run(config).await;
-    export.flush().await;
-    ended
+    logged(worker::run(config)).await
 }
 
 #[tokio::main]
 async fn measure(command: bench::Command) -> anyhow::Result<()> {
-    let export = start_logging()?;
-    let ended = bench::run(command).await;
-    export.flush().await;
-    ended
+    logged(bench::run(command)).await
 }
 
 #[tokio::main]
 async fn evaluate(args: evaluation::Args) -> anyhow::Result<()> {
-    let export = start_logging()?;
-    let ended = evaluation::run(args).await;
-    export.flush().await;
-    ended
+    logged(evaluation::run(args)).await
 }
 
 #[tokio::main]
 async fn drop_index(tenant: TenantId, config: &IndexConfig) -> anyhow::Result<()> {
-    let export = start_logging()?;
-    let ended = index::drop_tenant(config, tenant).await;
-    export.flush().await;
-    ended
+    logged(index::drop_tenant(config, tenant)).await
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: the engines' own steps are not the operator's.
 const LOG_FILTER: &str = "info,lance=warn,lancedb=warn,apalis_core=warn,ort=warn,genai=off";
 
-/// Log lines, and spans where they are exported.
+/// Does something with log lines, and spans where they are exported.
+async fn logged(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let export = start_logging()?;
+    let ended = work.await;
+    export.flush().await;
+    ended
+}
+
 fn start_logging() -> anyhow::Result<Export> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     let lines = if std::env::var("LOG_FORMAT").is_ok_and(|format| format == "text") {

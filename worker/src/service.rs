@@ -11,6 +11,7 @@ use std::{
 use anyhow::Context;
 use jobs::{
     kinds,
+    ports::{Model, Models},
     queue::{
         Dispatcher, GroupCommit, Lanes, Runtime,
         signals::{Announcements, Topic, WakeUps},
@@ -26,8 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::WorkerConfig,
-    disk,
-    engines::{self, Loaded},
+    disk, engines,
     lanes::Workshop,
     probes::{self, Probes},
     relay,
@@ -57,8 +57,8 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         () = dependencies(&database, &lanes) => {}
         () = signals.next() => return Ok(()),
     }
-    let (engines, loaded) = engines::connect(config.engines.clone()).await?;
-    announce(&database, &loaded).await?;
+    let engines = engines::connect(config.engines.clone()).await?;
+    announce(&database, &engines.embedding).await?;
     disk::watch(&config.engines.index.lancedb_uri, &config.originals.originals_uri)?;
 
     let stop = CancellationToken::new();
@@ -131,10 +131,12 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
 }
 
 /// Notes which embedding models this worker has, for `metachat index`.
-async fn announce(database: &Database, loaded: &[Loaded]) -> anyhow::Result<()> {
+async fn announce(database: &Database, models: &Models) -> anyhow::Result<()> {
     let mut tx = database.system().await?;
-    for Loaded { id, name, dimension } in loaded {
-        embedding_models::announce(tx.connection(), id, name, i32::try_from(*dimension)?).await?;
+    for Model { embedder, .. } in models.all() {
+        let (id, dimension) = (embedder.model(), i32::try_from(embedder.dimension())?);
+        let name = id.rsplit_once('@').map_or(id, |(name, _version)| name);
+        embedding_models::announce(tx.connection(), id, name, dimension).await?;
     }
     Ok(tx.commit().await?)
 }

@@ -152,7 +152,7 @@ impl Complete {
         let (sender, receiver) = mpsc::channel(DELTA_BUFFER);
         let started = Instant::now();
         let span = span(&prompt);
-        prompt.traceparent = trace::traceparent(&span).or_else(|| context.traceparent().map(str::to_owned));
+        prompt.traceparent = context.traceparent(&span);
         let model = context.engines().model.complete(prompt, sender);
         let model = model.inspect(|ended| record(&span, ended)).instrument(span.clone());
         let model = model.map_err(Interrupted::by_model);

@@ -85,8 +85,7 @@ impl Job for DeliverWebhook {
         };
         let started = Instant::now();
         let span = span(context, &receiver);
-        let traceparent = trace::traceparent(&span).or_else(|| context.traceparent().map(str::to_owned));
-        let request = request(&event, &receiver, traceparent);
+        let request = request(&event, &receiver, context.traceparent(&span));
         let reply = context.engines().webhooks.send(request).instrument(span.clone()).await;
         let duration = started.elapsed();
         metrics::histogram!("metachat_webhook_seconds").record(duration.as_secs_f64());

@@ -7,6 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
+use tracing::Span;
 
 use super::{
     dispatch::Dispatcher,
@@ -24,6 +25,7 @@ use crate::{
         Database, Originals, Scope, StoreError, TenantTx,
         jobs::{self as ledger, NewJob},
     },
+    trace,
 };
 
 /// What every job of a process shares.
@@ -95,9 +97,9 @@ impl JobContext {
         self.envelope.attempt + 1
     }
 
-    /// The trace of this run, for calls to others.
-    pub fn traceparent(&self) -> Option<&str> {
-        self.envelope.traceparent.as_deref()
+    /// The `traceparent` of a call to others: that of its span, or the run's where that one is not recorded.
+    pub fn traceparent(&self, span: &Span) -> Option<String> {
+        trace::traceparent(span).or_else(|| self.envelope.traceparent.clone())
     }
 
     /// A transaction beside the completion, for reading and for records that must outlive a failed run. End it

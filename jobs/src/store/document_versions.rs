@@ -2,7 +2,11 @@
 
 use sqlx::PgConnection;
 
-use super::{Scope, StoreError, TenantTx, documents::count, originals::Version};
+use super::{
+    Scope, StoreError, TenantTx,
+    documents::{count, status},
+    originals::Version,
+};
 use crate::domain::{
     document::Status,
     ids::{DocumentId, TenantId},
@@ -70,7 +74,7 @@ pub async fn same(
     .await?;
     row.map(|row| {
         let document = DocumentId::from_uuid(row.id);
-        Ok(Stored::Unchanged { document, version: row.version, status: parse(row.status)? })
+        Ok(Stored::Unchanged { document, version: row.version, status: status(row.status)? })
     })
     .transpose()
 }
@@ -139,7 +143,7 @@ pub async fn replace(
     }
     let Some(version) = reserved else { return Ok(Stored::Unprepared) };
     if version < row.version {
-        return Ok(Stored::Overtaken { version: row.version, status: parse(row.status)? });
+        return Ok(Stored::Overtaken { version: row.version, status: status(row.status)? });
     }
     insert_version(tx, document, version, upload).await?;
     sqlx::query!(
@@ -243,8 +247,4 @@ async fn insert_version(
     .execute(tx.connection())
     .await?;
     Ok(())
-}
-
-fn parse(status: String) -> Result<Status, StoreError> {
-    Status::parse(&status).ok_or(StoreError::Unreadable { column: "documents.status", value: status })
 }

@@ -59,8 +59,7 @@ pub async fn find(tx: &mut TenantTx, id: DocumentId) -> Result<Option<ToEmbed>, 
                 tags: row.tags,
                 language: row.language,
             },
-            status: Status::parse(&row.status)
-                .ok_or(StoreError::Unreadable { column: "documents.status", value: row.status })?,
+            status: status(row.status)?,
             version: row.version,
             ready_version: row.ready_version,
             done: usize::try_from(row.chunks_done).unwrap_or_default(),
@@ -93,6 +92,10 @@ pub async fn mark_pending(
     Ok(())
 }
 
+pub(super) fn status(text: String) -> Result<Status, StoreError> {
+    Status::parse(&text).ok_or(StoreError::Unreadable { column: "documents.status", value: text })
+}
+
 /// Has a document that failed, or is stale, read anew, and leaves any other as it is; returns its state and version, `None`
 /// when the tenant has none of this id.
 pub async fn retry(tx: &mut TenantTx, id: DocumentId) -> Result<Option<(Status, i32)>, StoreError> {
@@ -106,8 +109,7 @@ pub async fn retry(tx: &mut TenantTx, id: DocumentId) -> Result<Option<(Status, 
     .fetch_optional(tx.connection())
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let status =
-        Status::parse(&row.status).ok_or(StoreError::Unreadable { column: "documents.status", value: row.status })?;
+    let status = status(row.status)?;
     if !matches!(status, Status::Failed | Status::Stale) {
         return Ok(Some((status, row.version)));
     }

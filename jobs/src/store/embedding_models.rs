@@ -142,10 +142,7 @@ pub async fn hold_version(
     model: &str,
     chunks: i32,
 ) -> Result<bool, StoreError> {
-    let tenant = tx.tenant().uuid();
-    sqlx::query!("select 1 as found from tenants where id = $1 for no key update", tenant)
-        .fetch_optional(tx.connection())
-        .await?;
+    hold_tenant(tx).await?;
     let noted = sqlx::query!(
         "update document_versions v set models = models || jsonb_build_object($3::text, $4::integer)
          from documents d
@@ -163,10 +160,7 @@ pub async fn hold_version(
 
 /// Notes that a version cannot be embedded anew. Holds the tenant until the transaction ends.
 pub async fn lose_version(tx: &mut TenantTx, document: DocumentId, version: i32) -> Result<(), StoreError> {
-    let tenant = tx.tenant().uuid();
-    sqlx::query!("select 1 as found from tenants where id = $1 for no key update", tenant)
-        .fetch_optional(tx.connection())
-        .await?;
+    hold_tenant(tx).await?;
     sqlx::query!(
         "update document_versions set lost = true where document_id = $1 and version = $2",
         document.uuid(),
@@ -174,6 +168,14 @@ pub async fn lose_version(tx: &mut TenantTx, document: DocumentId, version: i32)
     )
     .execute(tx.connection())
     .await?;
+    Ok(())
+}
+
+async fn hold_tenant(tx: &mut TenantTx) -> Result<(), StoreError> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query!("select 1 as found from tenants where id = $1 for no key update", tenant)
+        .fetch_optional(tx.connection())
+        .await?;
     Ok(())
 }
 

@@ -230,7 +230,7 @@ async fn a_job_that_enqueues_an_oversized_one_is_dead_at_once_with_that_cause() 
         dispatcher: dispatcher.clone(),
         cancellations: Announcements::default(),
         group_commit: GroupCommit::start(database.clone()).0,
-        engines: worker::engines::connect(settings.engines).await.unwrap().0,
+        engines: worker::engines::connect(settings.engines).await.unwrap(),
         originals: Originals::connect(&folder.path().join("originals").to_string_lossy(), []).unwrap(),
         vault: Vault::ephemeral(),
         prices: Arc::default(),

@@ -13,7 +13,7 @@ mod webhook_sender;
 use std::path::PathBuf;
 
 use worker::engines::{
-    embedder::{EmbedderConfig, ModelId, OnnxEmbedder},
+    embedder::{EmbedderConfig, OnnxEmbedder, model_id as id_of},
     index::{IndexConfig, LanceIndex},
 };
 
@@ -24,7 +24,7 @@ pub async fn open_index(uri: &str) -> LanceIndex {
 
 /// The id of the workers' embedding model.
 pub fn model_id() -> String {
-    ModelId::of(&model_dir().canonicalize().expect("the model's directory")).expect("a model").as_str().to_owned()
+    id_of(&model_dir().canonicalize().expect("the model's directory")).expect("a model")
 }
 
 pub fn model_dir() -> PathBuf {

@@ -23,6 +23,12 @@ impl Times {
         self.0.len()
     }
 
+    /// A line of a table that [`head`] began.
+    pub fn print(&self, name: &str) {
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| self.percentile(share));
+        println!("  {name:<34} {p50:>8.2} {p99:>8.2} {max:>8.2}");
+    }
+
     /// The time that this share of them took at most, in milliseconds; 0 without any.
     pub fn percentile(&self, share: f64) -> f64 {
         let mut times = self.0.clone();
@@ -30,6 +36,11 @@ impl Times {
         let at = ((times.len() as f64 * share).ceil() as usize).saturating_sub(1);
         times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
     }
+}
+
+/// Begins a table of times.
+pub fn head(what: &str) {
+    println!("  {what:<34} {:>8} {:>8} {:>8}", "p50", "p99", "max");
 }
 
 /// The middle one.

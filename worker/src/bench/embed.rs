@@ -7,7 +7,7 @@ use jobs::ports::Embedder;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    clock::{Times, median},
+    clock::{self, Times, median},
     raw::{Batch, Raw},
     texts,
 };
@@ -63,19 +63,19 @@ pub async fn run(passages: u32, config: &EmbedderConfig) -> anyhow::Result<()> {
     for question in &questions[..QUERIES] {
         times.note(embedder.embed_query(question)).await?;
     }
-    println!("  {:<34} {:>8} {:>8} {:>8}", "query, ms", "p50", "p99", "max");
-    super::index::print("alone, one after the other", &times);
+    clock::head("query, ms");
+    times.print("alone, one after the other");
     let mut times = Times::default();
     for _ in 0..QUERIES {
         times.note(embedder.embed_query(&questions[0])).await?;
     }
-    super::index::print("the same one again", &times);
+    times.print("the same one again");
 
     let times = tokio::select! {
         failed = embed_on(&embedder, &passages) => return Err(failed),
         times = open_loop(&embedder, &questions[QUERIES..]) => times?,
     };
-    super::index::print(&format!("{QUERIES_A_SECOND}/s beside documents ({})", times.len()), &times);
+    times.print(&format!("{QUERIES_A_SECOND}/s beside documents ({})", times.len()));
     Ok(())
 }
 
@@ -103,7 +103,7 @@ async fn embed_on(embedder: &OnnxEmbedder, passages: &[String]) -> anyhow::Error
 async fn open_loop(embedder: &OnnxEmbedder, questions: &[String]) -> anyhow::Result<Times> {
     let mut ticks = interval(Duration::from_secs(1) / QUERIES_A_SECOND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut asked = futures::stream::FuturesUnordered::new();
+    let mut asked = stream::FuturesUnordered::new();
     let mut times = Times::default();
     let mut left = questions.iter();
     loop {

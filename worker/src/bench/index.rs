@@ -4,17 +4,21 @@ use std::time::Instant;
 
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Collection, Index, SearchFilter},
+    ports::{Collection, Hit, Index, SearchFilter, Versions},
 };
 
-use super::{Place, clock::Times, vectors::Clusters};
+use super::{
+    Place,
+    clock::{self, Times},
+    search::{CANDIDATES, search},
+    vectors::Clusters,
+};
 use crate::engines::index::LanceIndex;
 
 pub const MODEL: &str = "bench@00000000";
 /// Chunks of a document.
 const PER_DOCUMENT: usize = 500;
-/// Candidates that a search for five results asks each leg for, and those that recall is counted over.
-const CANDIDATES: usize = 100;
+/// Results that recall is counted over.
 const DEPTH: usize = 10;
 /// Searches measured, after as many that are not; those whose recall is counted.
 const SEARCHES: usize = 300;
@@ -56,50 +60,32 @@ pub async fn run(chunks: u32, place: &Place) -> anyhow::Result<()> {
     let wanted: usize = exact.iter().map(Vec::len).sum();
     println!("  recall@{DEPTH} of the vector leg: {:.3}", same as f64 / wanted as f64);
 
-    println!("  {:<34} {:>8} {:>8} {:>8}", "search, ms", "p50", "p99", "max");
+    clock::head("search, ms");
     let of_one = SearchFilter { documents: vec![documents[documents.len() / 2]], ..SearchFilter::default() };
     for (name, filter) in [("", &all), (", one document", &of_one)] {
         let (mut vector_leg, mut text_leg, mut both) = (Times::default(), Times::default(), Times::default());
-        for measured in [false, true] {
-            for (vector, words) in &queries {
-                let near = index.search_vector(collection, vector, filter, CANDIDATES);
-                let worded = index.search_text(collection, words, vector, filter, CANDIDATES);
-                if measured {
-                    vector_leg.note(near).await?;
-                    text_leg.note(worded).await?;
-                }
-                let search = async {
-                    tokio::try_join!(
-                        index.search_vector(collection, vector, filter, CANDIDATES),
-                        index.search_text(collection, words, vector, filter, CANDIDATES)
-                    )
-                };
-                if measured {
-                    both.note(search).await?
-                } else {
-                    search.await?
-                };
-            }
+        for (vector, words) in &queries {
+            search(&index, collection, (vector, words), filter).await?;
+        }
+        for (vector, words) in &queries {
+            vector_leg.note(index.search_vector(collection, vector, filter, CANDIDATES)).await?;
+            text_leg.note(index.search_text(collection, words, vector, filter, CANDIDATES)).await?;
+            both.note(search(&index, collection, (vector, words), filter)).await?;
         }
         for (leg, times) in [("vector", vector_leg), ("words", text_leg), ("both at once", both)] {
-            print(&format!("{leg}{name}"), &times);
+            times.print(&format!("{leg}{name}"));
         }
     }
 
     let (mut added, mut removed) = (Times::default(), Times::default());
     for document in documents.iter().take(10) {
-        removed.note(index.remove(collection, *document, jobs::ports::Versions::All)).await?;
+        removed.note(index.remove(collection, *document, Versions::All)).await?;
         let chunks = (0..10).map(|position| clusters.chunk(position)).collect();
         added.note(index.add(collection, DocumentId::generate(), 1, chunks)).await?;
     }
-    print("removing a document", &removed);
-    print("adding one of 10 chunks", &added);
+    removed.print("removing a document");
+    added.print("adding one of 10 chunks");
     folder.remove()
-}
-
-pub fn print(name: &str, times: &Times) {
-    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| times.percentile(share));
-    println!("  {name:<34} {p50:>8.2} {p99:>8.2} {max:>8.2}");
 }
 
 /// Adds chunks as whole documents; returns these.
@@ -122,6 +108,6 @@ pub async fn fill(
     Ok(documents)
 }
 
-fn ids(hits: Vec<jobs::ports::Hit>) -> Vec<String> {
+fn ids(hits: Vec<Hit>) -> Vec<String> {
     hits.into_iter().map(|hit| hit.chunk_id).collect()
 }

@@ -9,7 +9,7 @@ use ort::{
 };
 use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
 
-use crate::engines::embedder::MAX_TOKENS;
+use crate::engines::embedder::{MAX_TOKENS, environment};
 
 pub struct Raw {
     session: Session,
@@ -27,7 +27,7 @@ impl Raw {
     pub fn load(directory: &Path, intra_threads: usize) -> anyhow::Result<Self> {
         let model = fs::read(directory.join("model.onnx")).context("model.onnx")?;
         let failed = |error: ort::Error<ort::session::builder::SessionBuilder>| anyhow!("{error}");
-        let session = Session::builder(&ort::init().build()?)?
+        let session = Session::builder(&environment()?)?
             .with_optimization_level(GraphOptimizationLevel::Level3)
             .map_err(failed)?
             .with_intra_threads(intra_threads)

@@ -10,15 +10,14 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
     Place,
-    clock::{Times, resident_megabytes},
-    index::{MODEL, fill, print},
+    clock::{self, Times, resident_megabytes},
+    index::{MODEL, fill},
+    search::search,
     vectors::Clusters,
 };
 
 /// Searches measured, each of any tenant.
 const SEARCHES: usize = 2_000;
-/// Candidates that each leg is asked for.
-const CANDIDATES: usize = 100;
 
 pub async fn run(tenants: u32, chunks: u32, place: &Place) -> anyhow::Result<()> {
     let (index, folder) = place.open().await?;
@@ -48,22 +47,13 @@ pub async fn run(tenants: u32, chunks: u32, place: &Place) -> anyhow::Result<()>
         let any = random.random_range(0..of.len());
         let collection = Collection { tenant: of[any], model: MODEL };
         let (vector, words) = (clusters.vector(), clusters.words());
-        let search = async {
-            tokio::try_join!(
-                index.search_vector(collection, &vector, &all, CANDIDATES),
-                index.search_text(collection, &words, &vector, &all, CANDIDATES)
-            )
-        };
-        if seen[any] {
-            later.note(search).await?
-        } else {
-            first.note(search).await?
-        };
+        let times = if seen[any] { &mut later } else { &mut first };
+        times.note(search(&index, collection, (&vector, &words), &all)).await?;
         seen[any] = true;
     }
     println!("  after {SEARCHES} searches of any tenant it holds {} MB", resident_megabytes());
-    println!("  {:<34} {:>8} {:>8} {:>8}", "search by both legs, ms", "p50", "p99", "max");
-    print("a tenant's first", &first);
-    print("later ones", &later);
+    clock::head("search by both legs, ms");
+    first.print("a tenant's first");
+    later.print("later ones");
     folder.remove()
 }

@@ -9,8 +9,9 @@ use jobs::{
 
 use super::{
     Place,
-    clock::{Times, median},
+    clock::{self, Times, median},
     index::MODEL,
+    search::search,
     vectors::Clusters,
 };
 use crate::engines::index::LanceIndex;
@@ -24,8 +25,6 @@ const AT_ONCE: usize = 500;
 /// Searches of a round, and rounds, which take turns between the two tables.
 const SEARCHES: usize = 100;
 const ROUNDS: usize = 5;
-/// Candidates that each leg is asked for.
-const CANDIDATES: usize = 100;
 
 pub async fn run(documents: u32, place: &Place) -> anyhow::Result<()> {
     let (index, folder) = place.open().await?;
@@ -46,9 +45,9 @@ pub async fn run(documents: u32, place: &Place) -> anyhow::Result<()> {
     }
     println!("\ntrickle: {documents} documents of {PER_DOCUMENT} chunks, one by one, upkeep every {UPKEEP_EVERY}");
     println!("  added in {:.1} s", started.elapsed().as_secs_f64());
-    println!("  {:<34} {:>8} {:>8} {:>8}", "ms", "p50", "p99", "max");
-    super::index::print("adding a document", &adds);
-    super::index::print("upkeep", &upkeep);
+    clock::head("ms");
+    adds.print("adding a document");
+    upkeep.print("upkeep");
     for batch in rows.chunks(AT_ONCE) {
         let mut chunks = batch.to_vec();
         chunks.iter_mut().zip(0..).for_each(|(chunk, position)| chunk.position = position);
@@ -59,7 +58,7 @@ pub async fn run(documents: u32, place: &Place) -> anyhow::Result<()> {
     let queries: Vec<(Embedding, String)> = (0..SEARCHES).map(|_| (clusters.vector(), clusters.words())).collect();
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
-        let [trickled, fresh] = [search(&index, trickled, &queries).await?, search(&index, fresh, &queries).await?];
+        let [trickled, fresh] = [typical(&index, trickled, &queries).await?, typical(&index, fresh, &queries).await?];
         println!("  search p50: trickled {trickled:.2} ms, fresh {fresh:.2} ms");
         ratios.push(trickled / fresh);
     }
@@ -68,7 +67,7 @@ pub async fn run(documents: u32, place: &Place) -> anyhow::Result<()> {
 }
 
 /// The median time of a search by both legs.
-async fn search(
+async fn typical(
     index: &LanceIndex,
     collection: Collection<'_>,
     queries: &[(Embedding, String)],
@@ -76,13 +75,7 @@ async fn search(
     let all = SearchFilter::default();
     let mut times = Times::default();
     for (vector, words) in queries {
-        let search = async {
-            tokio::try_join!(
-                index.search_vector(collection, vector, &all, CANDIDATES),
-                index.search_text(collection, words, vector, &all, CANDIDATES)
-            )
-        };
-        times.note(search).await?;
+        times.note(search(index, collection, (vector, words), &all)).await?;
     }
     Ok(times.percentile(0.5))
 }

@@ -19,11 +19,14 @@ use jobs::ports::{EmbedError, Embedder, Embedding};
 use moka::future::Cache;
 use tokio::{sync::oneshot, time::timeout};
 
-pub use self::{model::MAX_TOKENS, model_id::ModelId};
 use self::{
     model::Model,
     vocabulary::Vocabulary,
     waiting_line::{Class, Serves, WaitingLine},
+};
+pub use self::{
+    model::{MAX_TOKENS, environment},
+    model_id::model_id,
 };
 
 /// Vectors of repeated queries kept, about 1.6 KiB each at 384 dimensions.
@@ -59,7 +62,7 @@ pub struct EmbedderConfig {
 /// vector would depend on its neighbours. A session of their own keeps queries from waiting for the text of a document
 /// that is being embedded. Texts beyond 256 tokens are cut by the tokenizer.
 pub struct OnnxEmbedder {
-    id: ModelId,
+    id: String,
     dimension: usize,
     vocabulary: Vocabulary,
     line: Arc<WaitingLine>,
@@ -77,7 +80,7 @@ impl OnnxEmbedder {
     pub async fn load(directory: &Path, config: &EmbedderConfig) -> anyhow::Result<Self> {
         let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
         let mut embedder = Self {
-            id: ModelId::of(&directory)?,
+            id: model_id(&directory)?,
             dimension: 0,
             vocabulary: Vocabulary::load(&directory)?,
             line: Arc::default(),
@@ -106,11 +109,6 @@ impl OnnxEmbedder {
         Ok(embedder)
     }
 
-    /// Without the version.
-    pub fn name(&self) -> &str {
-        self.id.name()
-    }
-
     async fn embed(&self, class: Class, text: String) -> Result<Embedding, EmbedError> {
         timeout(PATIENCE, self.line.ask(class, text))
             .await
@@ -121,7 +119,7 @@ impl OnnxEmbedder {
 #[async_trait]
 impl Embedder for OnnxEmbedder {
     fn model(&self) -> &str {
-        self.id.as_str()
+        &self.id
     }
 
     fn dimension(&self) -> usize {

@@ -1,6 +1,9 @@
 //! A new version of a document.
 
-use axum::extract::{Request, State};
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+};
 use jobs::{
     domain::ids::DocumentId,
     queue::Work,
@@ -24,7 +27,6 @@ use crate::{
     problem::Problem,
     state::AppState,
 };
-use axum::http::StatusCode;
 
 /// Replaces a document. Searches find the version they have until the new one is `ready`, then that one, at once; should it fail,
 /// they keep it. Of several uploads under way the one that was sent last stays. The same bytes again, under the same name, with the

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::catch_unwind,
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, anyhow};
@@ -11,9 +12,13 @@ use fastembed::{
     InitOptionsUserDefined, Pooling, QuantizationMode, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel,
 };
 use jobs::ports::{EmbedError, Embedding};
+use ort::environment::Environment;
 
 /// Tokens the model reads of a text, its two special ones included; the rest is cut.
 pub const MAX_TOKENS: usize = 256;
+
+/// The one environment of ONNX Runtime that a process may have.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
 pub struct Model {
     engine: TextEmbedding,
@@ -34,12 +39,11 @@ impl Model {
         let definition = UserDefinedEmbeddingModel::new(read("model.onnx")?, tokenizer_files)
             .with_pooling(Pooling::Mean)
             .with_quantization(QuantizationMode::Dynamic);
-        let options = InitOptionsUserDefined::new().with_max_length(MAX_TOKENS).with_intra_threads(intra_threads);
-        // `ort` panics when the library that ORT_DYLIB_PATH names cannot be loaded.
-        let engine = catch_unwind(AssertUnwindSafe(|| TextEmbedding::try_new_from_user_defined(definition, options)))
-            .map_err(|_| {
-                anyhow!("ONNX Runtime could not be loaded; set ORT_DYLIB_PATH to libonnxruntime 1.24 or newer")
-            })?
+        let options = InitOptionsUserDefined::new()
+            .with_environment(environment()?)
+            .with_max_length(MAX_TOKENS)
+            .with_intra_threads(intra_threads);
+        let engine = TextEmbedding::try_new_from_user_defined(definition, options)
             .context("the embedding model could not be loaded")?;
         let mut model = Self { engine, dimension: 0 };
         model.dimension = model.embed("metachat")?.len();
@@ -59,4 +63,17 @@ impl Model {
             false => Err(EmbedError("the model gave a vector that is not finite".into())),
         }
     }
+}
+
+/// The environment of every session of this process, made with the first.
+pub fn environment() -> anyhow::Result<Environment> {
+    let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if environment.is_none() {
+        // `ort` panics when the library that ORT_DYLIB_PATH names cannot be loaded.
+        let made = catch_unwind(|| ort::init().build()).map_err(|_| {
+            anyhow!("ONNX Runtime could not be loaded; set ORT_DYLIB_PATH to libonnxruntime 1.24 or newer")
+        })?;
+        *environment = Some(made?);
+    }
+    environment.clone().context("ONNX Runtime has no environment")
 }
