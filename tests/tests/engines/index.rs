@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use jobs::{
     domain::ids::{DocumentId, TenantId},
     ports::{Chunk, Collection, Embedding, Hit, Index, Place, SearchFilter, Versions},
 };
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use worker::engines::index::{IndexConfig, LanceIndex};
 
 const DIMENSION: usize = 8;
@@ -204,6 +207,33 @@ async fn an_old_version_goes_when_the_new_one_is_there() {
             .unwrap()
             .is_empty()
     );
+}
+
+/// The first documents of many tenants, each tenant's added by several processes, all at once: between a look for a table and
+/// its creation others have their turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_made_once_though_several_make_it() {
+    const TENANTS: usize = 12;
+    let directory = TempDir::new().unwrap();
+    let mut writers = Vec::new();
+    for _ in 0..8 {
+        writers.push(Arc::new(connect(&directory).await));
+    }
+    let tenants: Vec<TenantId> = (0..TENANTS).map(|_| TenantId::generate()).collect();
+    let mut adds = JoinSet::new();
+    for (writer, index) in (0..).zip(&writers) {
+        for tenant in tenants.clone() {
+            let index = Arc::clone(index);
+            adds.spawn(async move {
+                let chunks = vec![chunk(writer, "boots", &[])];
+                index.add(of(tenant), DocumentId::generate(), 1, chunks).await.unwrap();
+            });
+        }
+    }
+    adds.join_all().await;
+    for tenant in tenants {
+        assert_eq!(writers[0].rows(of(tenant)).await.unwrap(), writers.len() as u64);
+    }
 }
 
 /// Each connection stands for a worker process: they share nothing but the directory.

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use jobs::{domain::ids::TenantId, ports::Collection};
+use lance::dataset::{CommitBuilder, InsertBuilder, WriteParams};
 use lancedb::{
     Connection, Error, ObjectStoreRegistry, Session, Table,
-    database::CreateTableMode,
     index::{Index, scalar::FtsIndexBuilder},
 };
 use moka::future::Cache;
@@ -25,6 +26,8 @@ const INDEX_CACHE: usize = 256 * 1024 * 1024;
 const METADATA_CACHE: usize = 128 * 1024 * 1024;
 
 pub struct Tables {
+    uri: String,
+    session: Arc<Session>,
     connection: Connection,
     /// By name.
     open: Cache<String, Table>,
@@ -32,15 +35,15 @@ pub struct Tables {
 
 impl Tables {
     pub async fn connect(uri: &str) -> anyhow::Result<Self> {
-        let session = Session::new(INDEX_CACHE, METADATA_CACHE, Arc::new(ObjectStoreRegistry::default()));
+        let session = Arc::new(Session::new(INDEX_CACHE, METADATA_CACHE, Arc::new(ObjectStoreRegistry::default())));
         let connection = lancedb::connect(uri)
-            .session(Arc::new(session))
+            .session(Arc::clone(&session))
             .read_consistency_interval(Duration::ZERO)
             .execute()
             .await
             .with_context(|| format!("LANCEDB_URI {uri}"))?;
         let open = Cache::builder().max_capacity(OPEN_TABLES).time_to_idle(IDLE).build();
-        Ok(Self { connection, open })
+        Ok(Self { uri: uri.trim_end_matches('/').to_owned(), session, connection, open })
     }
 
     /// The collection's table; `None` when nothing was ever added.
@@ -67,10 +70,7 @@ impl Tables {
     pub async fn open_or_create(&self, collection: Collection<'_>, schema: &SchemaRef) -> lancedb::Result<Table> {
         let table = match self.open(collection).await? {
             Some(table) => table,
-            None => {
-                let create = self.connection.create_empty_table(name(collection), Arc::clone(schema));
-                create.mode(CreateTableMode::exist_ok(|request| request)).execute().await?
-            }
+            None => self.create(collection, schema).await?,
         };
         if !maintenance::has_index(&table, schema::WORDS).await? {
             // The terms are made by words.rs: nothing is left to do but to split them.
@@ -86,6 +86,31 @@ impl Tables {
         }
         self.open.insert(name(collection), table.clone()).await;
         Ok(table)
+    }
+
+    /// An empty table, or the one that another process has made meanwhile.
+    ///
+    /// LanceDB looks whether there is a table and then commits a new one over whatever is there by then: two processes that
+    /// add a tenant's first documents at once could lose what the faster one had added. A commit without a retry succeeds
+    /// as the first version of a table only.
+    async fn create(&self, collection: Collection<'_>, schema: &SchemaRef) -> lancedb::Result<Table> {
+        let uri = format!("{}/{}.lance", self.uri, name(collection));
+        let params = WriteParams { session: Some(Arc::clone(&self.session)), ..WriteParams::default() };
+        let format = params.data_storage_version.unwrap_or_default();
+        let commit = CommitBuilder::new(uri.as_str())
+            .with_session(Arc::clone(&self.session))
+            .with_storage_format(format)
+            .with_max_retries(0);
+        let nothing = vec![RecordBatch::new_empty(Arc::clone(schema))];
+        let made = match InsertBuilder::new(uri.as_str()).with_params(&params).execute_uncommitted(nothing).await {
+            Ok(transaction) => commit.execute(transaction).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        match (self.open(collection).await?, made) {
+            (Some(table), _) => Ok(table),
+            (None, Err(error)) => Err(error.into()),
+            (None, Ok(())) => Err(Error::TableNotFound { name: uri, source: "it was dropped at once".into() }),
+        }
     }
 
     /// Lets go of the tenant's tables.
