@@ -12,8 +12,7 @@ help:
 	@echo 'make contract       Schemathesis against the running api (MINUTES=20)'
 	@echo 'make fuzz           every fuzz target for a minute (SECONDS=60)'
 	@echo 'make lint           rustfmt, clippy, shellcheck'
-	@echo 'make bench          what the queue carries and the api accepts, with BullMQ and pgbench beside it'
-
+	@echo 'make bench          what the queue carries and the api accepts, with BullMQ and pgbench beside it (ARGS="embed index tenants trickle": the engines)'
 	@echo 'make eval-retrieval what searches find of public question sets, by configuration (ARGS="--questions 300")'
 
 demo up down lint:

@@ -29,7 +29,8 @@ use crate::{
     ports::{Collection, Index, Place, SearchFilter},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
     store::{
-        Scope, StoreError, TenantTx, documents,
+        Scope, StoreError, TenantTx,
+        documents::{self, Searchable},
         embedding_models::{self, Models},
         messages, searches,
     },
@@ -186,7 +187,7 @@ impl Retrieve {
             // Only of the version that searches may return, so that a switch or a removal shows at once.
             let searchable = self.searchable(context, &legs, &filter).await?;
             let shown = |document: &DocumentId, version: &i32| {
-                searchable.get(document).is_some_and(|(_, shown)| shown == version)
+                searchable.get(document).is_some_and(|shown| shown.version == *version)
             };
             let hidden = legs.retain(|hit| shown(&hit.document, &hit.version));
             let before = filter.hidden.len();
@@ -202,22 +203,29 @@ impl Retrieve {
         };
         let picked = legs.pick(legs.fusion(), limit);
         let collection = Collection { tenant: self.tenant, model: embedder.model() };
-        let around = neighbours(index, collection, &picked[..picked.len().min(with_neighbours)]).await?;
+        let places: Vec<Place> = picked
+            .iter()
+            .take(with_neighbours)
+            .flat_map(|picked| beside(picked.hit.place()))
+            .flatten()
+            .filter(|place| searchable.get(&place.document).is_some_and(|shown| place.position < shown.chunks))
+            .collect();
+        let around = neighbours(index, collection, &legs, &places).await?;
         let sources = picked.iter().filter_map(|picked| {
-            let (name, _) = searchable.get(&picked.hit.document)?;
+            let shown = searchable.get(&picked.hit.document)?;
             let [before, after] = beside(picked.hit.place()).map(|place| around.get(&place?).cloned());
-            Some(source(picked, name.clone(), before, after))
+            Some(source(picked, shown.name.clone(), before, after))
         });
         Ok((sources.collect(), legs.record(&query, embedder.model(), &picked)))
     }
 
-    /// Name and searchable version of the documents that were found, or were left out.
+    /// What searches may return of the documents that were found, or were left out.
     async fn searchable(
         &self,
         context: &JobContext,
         legs: &Legs,
         filter: &SearchFilter,
-    ) -> Result<HashMap<DocumentId, (String, i32)>, StoreError> {
+    ) -> Result<HashMap<DocumentId, Searchable>, StoreError> {
         let found = legs.by_vector.iter().chain(&legs.by_text).map(|hit| hit.document);
         let ids: HashSet<DocumentId> = found.chain(filter.hidden.iter().map(|(document, _)| *document)).collect();
         let ids: Vec<DocumentId> = ids.into_iter().collect();
@@ -228,14 +236,18 @@ impl Retrieve {
     }
 }
 
-/// The passages beside these, which a model reads on in.
+/// The passages at these places, which a model reads on in: most were found as well, the others are looked up.
 async fn neighbours(
     index: &dyn Index,
     collection: Collection<'_>,
-    picked: &[Picked<'_>],
+    legs: &Legs,
+    places: &[Place],
 ) -> Result<HashMap<Place, String>, Failure> {
-    let places: Vec<Place> = picked.iter().flat_map(|picked| beside(picked.hit.place())).flatten().collect();
-    let mut around = index.texts_at(collection, &places).await?;
+    let found: HashMap<Place, &str> =
+        legs.by_vector.iter().chain(&legs.by_text).map(|hit| (hit.place(), hit.text.as_str())).collect();
+    let (near, far): (Vec<Place>, Vec<Place>) = places.iter().partition(|place| found.contains_key(place));
+    let mut around = index.texts_at(collection, &far).await?;
+    around.extend(near.into_iter().filter_map(|place| Some((place, (*found.get(&place)?).to_owned()))));
     around.values_mut().for_each(shorten);
     Ok(around)
 }

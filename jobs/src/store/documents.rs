@@ -222,21 +222,34 @@ pub async fn mark_deleting(tx: &mut TenantTx, id: DocumentId) -> Result<bool, St
     Ok(hidden.rows_affected() == 1)
 }
 
-/// Which of these documents may be shown: name and searchable version of each.
+/// What searches return of a document.
+#[derive(Debug, Clone)]
+pub struct Searchable {
+    pub name: String,
+    pub version: i32,
+    /// Passages, at the positions from 0 on.
+    pub chunks: u32,
+}
+
+/// Those of the documents that searches return.
 pub async fn searchable(
     tx: &mut TenantTx,
     ids: &[DocumentId],
-) -> Result<HashMap<DocumentId, (String, i32)>, StoreError> {
+) -> Result<HashMap<DocumentId, Searchable>, StoreError> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        "select d.id, v.name, v.version from documents d join document_versions v
+        "select d.id, v.name, v.version, d.chunk_count from documents d join document_versions v
            on v.tenant_id = d.tenant_id and v.document_id = d.id and v.version = d.ready_version
          where d.id = any($1)",
         &ids
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().map(|row| (DocumentId::from_uuid(row.id), (row.name, row.version))).collect())
+    let searchable = rows.into_iter().map(|row| {
+        let shown = Searchable { name: row.name, version: row.version, chunks: row.chunk_count.unsigned_abs() };
+        (DocumentId::from_uuid(row.id), shown)
+    });
+    Ok(searchable.collect())
 }
 
 /// A document as its owner sees it.

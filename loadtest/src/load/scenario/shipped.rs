@@ -24,6 +24,7 @@ ship![
     "long-conversations",
     "document-flood",
     "slow-model",
+    "few-slots",
     "waiting-completions",
     "failing-model",
     "slow-webhooks",

@@ -18,7 +18,7 @@ use super::schema;
 const MAX_FRAGMENTS: usize = 12;
 /// Rows at which a fragment is no longer merged by an add: rewriting it each time would cost more than it saves.
 const SMALL_FRAGMENT: usize = 2048;
-/// Fragments that maintenance leaves as they are.
+/// Fragments that maintenance leaves as they are, if no two of them are small.
 const FEW_FRAGMENTS: usize = 4;
 /// Age at which a superseded version's files are removed; a search that still reads one ends long before.
 const KEEP_VERSIONS_MINUTES: i64 = 10;
@@ -34,7 +34,7 @@ pub async fn tidy(table: &Table, patience: Duration) {
         if small_fragments(table).await? <= MAX_FRAGMENTS {
             return Ok(());
         }
-        compact(table, CompactionOptions { target_rows_per_fragment: SMALL_FRAGMENT, ..Default::default() }).await?;
+        merge_small(table).await?;
         table.optimize(OptimizeAction::Index(OptimizeOptions::default())).await?;
         prune(table, chrono::TimeDelta::minutes(KEEP_VERSIONS_MINUTES)).await
     };
@@ -48,9 +48,12 @@ pub async fn tidy(table: &Table, patience: Duration) {
 /// Merges what [`tidy`] leaves, gives a table that has grown its vector index, and brings the indices up to date.
 pub async fn maintain(table: &Table) -> lancedb::Result<()> {
     let Some(native) = table.as_native() else { return Ok(()) };
-    let fragmented = native.count_fragments().await? > FEW_FRAGMENTS;
-    if fragmented {
+    let many = native.count_fragments().await? > FEW_FRAGMENTS;
+    let fragmented = many || small_fragments(table).await? > 1;
+    if many {
         compact(table, CompactionOptions::default()).await?;
+    } else if fragmented {
+        merge_small(table).await?;
     }
     if table.count_rows(None).await? >= INDEXED_ROWS && !has_index(table, schema::VECTOR).await? {
         let graph = IvfHnswSqIndexBuilder::default().distance_type(DistanceType::Cosine);
@@ -85,6 +88,10 @@ async fn small_fragments(table: &Table) -> lancedb::Result<usize> {
         Some(native) => native.num_small_files(SMALL_FRAGMENT).await,
         None => Ok(0),
     }
+}
+
+async fn merge_small(table: &Table) -> lancedb::Result<()> {
+    compact(table, CompactionOptions { target_rows_per_fragment: SMALL_FRAGMENT, ..Default::default() }).await
 }
 
 async fn compact(table: &Table, options: CompactionOptions) -> lancedb::Result<()> {
