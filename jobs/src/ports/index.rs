@@ -85,6 +85,17 @@ impl Place {
     pub fn chunk_id(self) -> String {
         format!("{}:{}:{}", self.document, self.version, self.position)
     }
+
+    /// The place that an id names.
+    pub fn parse(chunk_id: &str) -> Option<Self> {
+        let mut parts = chunk_id.split(':');
+        let place = Self {
+            document: parts.next()?.parse().ok()?,
+            version: parts.next()?.parse().ok()?,
+            position: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(place)
+    }
 }
 
 /// The index failed; another attempt may succeed.

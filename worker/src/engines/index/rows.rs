@@ -119,9 +119,6 @@ fn similarity(batch: &RecordBatch, row: usize, query: &Embedding) -> lancedb::Re
 
 struct Columns<'a> {
     id: &'a StringArray,
-    document: &'a StringArray,
-    version: &'a Int32Array,
-    position: &'a UInt32Array,
     text: &'a StringArray,
     heading: &'a StringArray,
     page: &'a UInt32Array,
@@ -134,9 +131,6 @@ impl<'a> Columns<'a> {
         }
         Ok(Self {
             id: column(batch, "id")?,
-            document: column(batch, "document")?,
-            version: column(batch, "version")?,
-            position: column(batch, "position")?,
             text: column(batch, "text")?,
             heading: column(batch, "heading")?,
             page: column(batch, "page")?,
@@ -144,12 +138,13 @@ impl<'a> Columns<'a> {
     }
 
     fn hit(&self, row: usize, similarity: f32, score: f32) -> lancedb::Result<Hit> {
-        let document = self.document.value(row);
+        let id = self.id.value(row);
+        let Place { document, version, position } = Place::parse(id).ok_or_else(|| missing("id"))?;
         Ok(Hit {
-            chunk_id: self.id.value(row).to_owned(),
-            document: document.parse().map_err(|_| missing("document"))?,
-            version: self.version.value(row),
-            position: self.position.value(row),
+            chunk_id: id.to_owned(),
+            document,
+            version,
+            position,
             text: self.text.value(row).to_owned(),
             heading: self.heading.is_valid(row).then(|| self.heading.value(row).to_owned()),
             page: self.page.is_valid(row).then(|| self.page.value(row)),
