@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use chrono::Utc;
 use futures::future::join_all;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
@@ -42,8 +43,9 @@ async fn embedding_ms(product: &Product) -> anyhow::Result<f64> {
     let client = admin.with_key(&tenant.api_key.key);
     let observer = Observer::new(product.metrics_urls.clone(), Vec::new())?;
     let (before, _) = observer.look().await;
+    let run = Utc::now().timestamp();
     for number in 0..SEARCHES {
-        let query = format!("How many days do I have to return order {number}?");
+        let query = format!("How many days do I have to return order {run}-{number}?");
         client.search(&Search { query, ..Search::default() }).await?;
     }
     let (after, _) = observer.look().await;

@@ -2,11 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use jobs::domain::ids::TenantId;
 use jobs::trace::{self, export::Export};
-use tokio::runtime;
 use tracing_subscriber::{EnvFilter, Layer};
 use worker::{
     WorkerConfig, bench,
@@ -16,10 +14,6 @@ use worker::{
     },
     evaluation,
 };
-
-/// Threads that read files, besides those that run jobs. A search makes hundreds of small reads, all at once, mostly of what
-/// is in memory: with a thread for each, most of its time goes to waking threads.
-const READERS: usize = 4;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -63,10 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs to the end.
-fn exit(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let runtime = runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(READERS).build();
-    let outcome = runtime.context("no runtime").and_then(|runtime| runtime.block_on(work));
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -92,6 +83,7 @@ fn keep_the_runtime_silent() {
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
+#[tokio::main]
 async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     // Two providers are in the dependency graph; without a choice the first TLS connection panics.
     rustls::crypto::aws_lc_rs::default_provider()
@@ -100,14 +92,17 @@ async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     logged(worker::run(config)).await
 }
 
+#[tokio::main]
 async fn measure(command: bench::Command) -> anyhow::Result<()> {
     logged(bench::run(command)).await
 }
 
+#[tokio::main]
 async fn evaluate(args: evaluation::Args) -> anyhow::Result<()> {
     logged(evaluation::run(args)).await
 }
 
+#[tokio::main]
 async fn drop_index(tenant: TenantId, config: &IndexConfig) -> anyhow::Result<()> {
     logged(index::drop_tenant(config, tenant)).await
 }

@@ -232,10 +232,7 @@ pub struct Searchable {
 }
 
 /// Those of the documents that searches return.
-pub async fn searchable(
-    tx: &mut TenantTx,
-    ids: &[DocumentId],
-) -> Result<HashMap<DocumentId, Searchable>, StoreError> {
+pub async fn searchable(tx: &mut TenantTx, ids: &[DocumentId]) -> Result<HashMap<DocumentId, Searchable>, StoreError> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         "select d.id, v.name, v.version, d.chunk_count from documents d join document_versions v

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use chrono::Utc;
 use futures::future::try_join_all;
 use serde_json::json;
 
@@ -19,6 +20,9 @@ const NO_LIMIT: u32 = 100_000_000;
 /// Nothing listens there: the port of the discard service, which a development machine does not run.
 const NOBODY: &str = "http://127.0.0.1:9/hook";
 
+/// Seconds after which a run's number comes again: four months.
+const RUNS: i64 = 10_000_000;
+
 /// The tenants of one load; clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Fleet(Arc<Inner>);
@@ -27,6 +31,8 @@ pub(super) struct Fleet(Arc<Inner>);
 struct Inner {
     tenants: Vec<Tenant>,
     questions: Vec<String>,
+    /// Tells one run's questions from another's.
+    run: i64,
     turn: AtomicUsize,
 }
 
@@ -57,12 +63,13 @@ impl Fleet {
             .map(|question| question.question)
             .collect();
         let tenants = try_join_all(tenants).await?;
-        Ok(Self(Arc::new(Inner { tenants, questions, turn: AtomicUsize::new(0) })))
+        let run = Utc::now().timestamp() % RUNS;
+        Ok(Self(Arc::new(Inner { tenants, questions, run, turn: AtomicUsize::new(0) })))
     }
 
     /// Tenants take turns, and within each its conversations; questions go on one by one.
     pub(super) fn next(&self) -> Sender {
-        let Inner { tenants, questions, turn } = &*self.0;
+        let Inner { tenants, questions, run, turn } = &*self.0;
         let number = turn.fetch_add(1, Ordering::Relaxed);
         let tenant = &tenants[number % tenants.len()];
         let round = number / tenants.len();
@@ -70,8 +77,8 @@ impl Fleet {
             0 => None,
             conversations => Some(tenant.conversations[round % conversations].clone()),
         };
-        // No question comes twice: the embedding of one that did is remembered.
-        let question = format!("{} My order is {number}.", questions[number % questions.len()]);
+        // No question comes twice, nor in the next run: the embedding of one that did is remembered.
+        let question = format!("{} My order is {run}{number:06}.", questions[number % questions.len()]);
         Sender { client: tenant.client.clone(), question, conversation, number }
     }
 
