@@ -20,8 +20,10 @@ const NO_LIMIT: u32 = 100_000_000;
 /// Nothing listens there: the port of the discard service, which a development machine does not run.
 const NOBODY: &str = "http://127.0.0.1:9/hook";
 
-/// Seconds after which a run's number comes again: four months.
-const RUNS: i64 = 10_000_000;
+/// What stands between two words of a question.
+const GAPS: [&str; 3] = [" ", "  ", "\t"];
+/// Numbers of texts that a run may use up in a second, for one question.
+const TEXTS_A_SECOND: u64 = 16;
 
 /// The tenants of one load; clones are the same.
 #[derive(Clone, Debug)]
@@ -31,8 +33,8 @@ pub(super) struct Fleet(Arc<Inner>);
 struct Inner {
     tenants: Vec<Tenant>,
     questions: Vec<String>,
-    /// Tells one run's questions from another's.
-    run: i64,
+    /// Number of the first text of each question.
+    first_text: u64,
     turn: AtomicUsize,
 }
 
@@ -63,13 +65,13 @@ impl Fleet {
             .map(|question| question.question)
             .collect();
         let tenants = try_join_all(tenants).await?;
-        let run = Utc::now().timestamp() % RUNS;
-        Ok(Self(Arc::new(Inner { tenants, questions, run, turn: AtomicUsize::new(0) })))
+        let first_text = Utc::now().timestamp().unsigned_abs() * TEXTS_A_SECOND;
+        Ok(Self(Arc::new(Inner { tenants, questions, first_text, turn: AtomicUsize::new(0) })))
     }
 
     /// Tenants take turns, and within each its conversations; questions go on one by one.
     pub(super) fn next(&self) -> Sender {
-        let Inner { tenants, questions, run, turn } = &*self.0;
+        let Inner { tenants, questions, first_text, turn } = &*self.0;
         let number = turn.fetch_add(1, Ordering::Relaxed);
         let tenant = &tenants[number % tenants.len()];
         let round = number / tenants.len();
@@ -77,8 +79,8 @@ impl Fleet {
             0 => None,
             conversations => Some(tenant.conversations[round % conversations].clone()),
         };
-        // No question comes twice, nor in the next run: the embedding of one that did is remembered.
-        let question = format!("{} My order is {run}{number:06}.", questions[number % questions.len()]);
+        let text = first_text + (number / questions.len()) as u64;
+        let question = spaced(&questions[number % questions.len()], text);
         Sender { client: tenant.client.clone(), question, conversation, number }
     }
 
@@ -89,6 +91,21 @@ impl Fleet {
     pub(super) fn receivers(&self) -> impl Iterator<Item = &Receiver> {
         self.0.tenants.iter().filter_map(|tenant| tenant.receiver.as_ref())
     }
+}
+
+/// The same question in another text for each number: the embedding of one that came before would be remembered, and a word more might
+/// change its answer.
+fn spaced(question: &str, mut number: u64) -> String {
+    let base = GAPS.len() as u64;
+    let mut text = String::new();
+    for word in question.split_inclusive(' ') {
+        text += word.trim_end();
+        if word.ends_with(' ') {
+            text += GAPS[(number % base) as usize];
+            number /= base;
+        }
+    }
+    text
 }
 
 impl Tenant {
@@ -156,4 +173,19 @@ pub(crate) fn unlimited(name: &str) -> NewTenant {
         "api_calls": NO_LIMIT, "requests_per_minute": NO_LIMIT, "messages_per_minute": NO_LIMIT,
     });
     NewTenant { name: name.to_owned(), plan: Some("pro".into()), limits: Some(limits), settings: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_question_has_many_texts() {
+        let question = "Can I pay by card?";
+        let texts: HashSet<String> = (0..81).map(|number| spaced(question, number)).collect();
+        assert_eq!(texts.len(), 81);
+        assert!(texts.iter().all(|text| text.split_whitespace().eq(question.split(' '))));
+    }
 }
