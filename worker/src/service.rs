@@ -47,7 +47,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let recorder = probes::install_recorder()?;
     kinds::count_from_zero();
     trace::count_from_zero();
-    let database = Database::connect(&config.database.clone().into()).context("DATABASE_URL is not usable")?;
+    let database = Database::connect_for_jobs(&config.database.clone().into()).context("DATABASE_URL is not usable")?;
     let lanes = Lanes::connect(config.redis.clone().into()).context("REDIS_URL is not usable")?;
     let working = Arc::new(AtomicBool::new(false));
     Probes { metrics: recorder, database: database.clone(), lanes: lanes.clone(), working: working.clone() }

@@ -47,15 +47,24 @@ pub struct Database {
 impl Database {
     /// Prepares the pools; connections are opened when first needed.
     pub fn connect(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        Self::prepare(config, "auto")
+    }
+
+    /// As [`Database::connect`], for a process that runs jobs. Its tenants' queries are few, and repeated all the time. A plan
+    /// for a query's very parameters reads fewer of the months that messages are partitioned by, so Postgres would make one at
+    /// every call: 0.2 ms each, a quarter of an answer's time in it. A plan for all skips those months as it runs. Lists with
+    /// filters that may be absent, which the api and the platform read, need plans of their own.
+    pub fn connect_for_jobs(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        Self::prepare(config, "force_generic_plan")
+    }
+
+    fn prepare(config: &DatabaseConfig, tenants_plans: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = config.url.parse::<PgConnectOptions>()?.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             // The ledger's table is mostly empty, so a plan made then reads all of it, and is kept while it fills.
             ("enable_seqscan", "off"),
             // What reads a small table whole then looks costly enough to be compiled, which takes 50 ms.
             ("jit", "off"),
-            // A plan for these very parameters reads fewer of the months that messages are partitioned by, so Postgres would make
-            // one at every call: 0.2 ms each, a quarter of an answer's time in it. A plan for all skips those months as it runs.
-            ("plan_cache_mode", "force_generic_plan"),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
             // A host that vanishes without a word loses its locks, the relay's among them, within 15 seconds.
             ("tcp_keepalives_idle", "5"),
@@ -64,7 +73,11 @@ impl Database {
             ("tcp_user_timeout", "15000"),
         ]);
         Ok(Self {
-            app: pool(options.clone(), "set role metachat_app", config.max_connections),
+            app: pool(
+                options.clone().options([("plan_cache_mode", tenants_plans)]),
+                "set role metachat_app",
+                config.max_connections,
+            ),
             system: pool(options, "set role metachat_system", SYSTEM_CONNECTIONS),
         })
     }
