@@ -243,11 +243,10 @@ async fn neighbours(
     legs: &Legs,
     places: &[Place],
 ) -> Result<HashMap<Place, String>, Failure> {
-    let found: HashMap<Place, &str> =
-        legs.by_vector.iter().chain(&legs.by_text).map(|hit| (hit.place(), hit.text.as_str())).collect();
-    let (near, far): (Vec<Place>, Vec<Place>) = places.iter().partition(|place| found.contains_key(place));
-    let mut around = index.texts_at(collection, &far).await?;
-    around.extend(near.into_iter().filter_map(|place| Some((place, (*found.get(&place)?).to_owned()))));
+    let found = legs.by_vector.iter().chain(&legs.by_text).filter(|hit| places.contains(&hit.place()));
+    let mut around: HashMap<Place, String> = found.map(|hit| (hit.place(), hit.text.clone())).collect();
+    let missing: Vec<Place> = places.iter().copied().filter(|place| !around.contains_key(place)).collect();
+    around.extend(index.texts_at(collection, &missing).await?);
     around.values_mut().for_each(shorten);
     Ok(around)
 }

@@ -20,8 +20,8 @@ const NO_LIMIT: u32 = 100_000_000;
 /// Nothing listens there: the port of the discard service, which a development machine does not run.
 const NOBODY: &str = "http://127.0.0.1:9/hook";
 
-/// What stands between two words of a question.
-const GAPS: [&str; 3] = [" ", "  ", "\t"];
+/// Most spaces between two words of a question. The shortest has four words: 4 096 texts.
+const MOST_SPACES: u64 = 16;
 /// Numbers of texts that a run may use up in a second, for one question.
 const TEXTS_A_SECOND: u64 = 16;
 
@@ -96,13 +96,12 @@ impl Fleet {
 /// The same question in another text for each number: the embedding of one that came before would be remembered, and a word more might
 /// change its answer.
 fn spaced(question: &str, mut number: u64) -> String {
-    let base = GAPS.len() as u64;
     let mut text = String::new();
-    for word in question.split_inclusive(' ') {
-        text += word.trim_end();
-        if word.ends_with(' ') {
-            text += GAPS[(number % base) as usize];
-            number /= base;
+    for mark in question.chars() {
+        text.push(mark);
+        if mark == ' ' {
+            text.extend((0..number % MOST_SPACES).map(|_| ' '));
+            number /= MOST_SPACES;
         }
     }
     text

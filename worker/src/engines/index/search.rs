@@ -84,14 +84,13 @@ pub async fn by_words(
 pub async fn texts_at(table: &Table, places: &[Place]) -> lancedb::Result<HashMap<Place, String>> {
     let search = table.query().only_if(filter::at(places)).select(Select::columns(&["id", "text"]));
     let batches: Vec<RecordBatch> = search.execute().await?.try_collect().await?;
-    let by_id: HashMap<String, Place> = places.iter().map(|place| (place.chunk_id(), *place)).collect();
     let mut texts = HashMap::new();
     for batch in &batches {
         let column = |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
         let (Some(ids), Some(found)) = (column("id"), column("text")) else { return Err(rows::missing("text")) };
         for (id, text) in ids.iter().zip(found) {
-            if let (Some(place), Some(text)) = (id.and_then(|id| by_id.get(id)), text) {
-                texts.insert(*place, text.to_owned());
+            if let (Some(place), Some(text)) = (id.and_then(Place::parse), text) {
+                texts.insert(place, text.to_owned());
             }
         }
     }

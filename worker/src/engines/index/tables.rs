@@ -97,19 +97,17 @@ impl Tables {
         let uri = format!("{}/{}.lance", self.uri, name(collection));
         let params = WriteParams { session: Some(Arc::clone(&self.session)), ..WriteParams::default() };
         let format = params.data_storage_version.unwrap_or_default();
-        let commit = CommitBuilder::new(uri.as_str())
-            .with_session(Arc::clone(&self.session))
-            .with_storage_format(format)
-            .with_max_retries(0);
         let nothing = vec![RecordBatch::new_empty(Arc::clone(schema))];
-        let made = match InsertBuilder::new(uri.as_str()).with_params(&params).execute_uncommitted(nothing).await {
-            Ok(transaction) => commit.execute(transaction).await.map(|_| ()),
-            Err(error) => Err(error),
+        let made = async {
+            let create = InsertBuilder::new(uri.as_str()).with_params(&params).execute_uncommitted(nothing).await?;
+            let commit = CommitBuilder::new(uri.as_str()).with_session(Arc::clone(&self.session));
+            commit.with_storage_format(format).with_max_retries(0).execute(create).await
         };
+        let made = made.await;
         match (self.open(collection).await?, made) {
             (Some(table), _) => Ok(table),
             (None, Err(error)) => Err(error.into()),
-            (None, Ok(())) => Err(Error::TableNotFound { name: uri, source: "it was dropped at once".into() }),
+            (None, Ok(_)) => Err(Error::TableNotFound { name: uri, source: "it was dropped at once".into() }),
         }
     }
 
