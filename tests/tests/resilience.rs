@@ -229,3 +229,34 @@ async fn a_connection_that_died_while_it_was_idle_is_not_given_out() {
     database.tenant(tenant).await.expect("a living connection").commit().await.unwrap();
     database.close().await;
 }
+
+/// A caller that goes away while its transaction is being opened, as a job that ran too long, leaves none behind.
+#[tokio::test]
+async fn a_connection_is_not_given_back_with_a_transaction_open() {
+    let test = TestDatabase::create().await;
+    let database = test.connect();
+    let tenant = TenantId::generate();
+    let (mut of_tenant, mut of_system) = (0, 0);
+    for _ in 0..20 {
+        database.tenant(tenant).await.unwrap().commit().await.unwrap();
+        database.system().await.unwrap().commit().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::select! {
+            biased;
+            _ = database.tenant(tenant) => {}
+            () = std::future::ready(()) => of_tenant += 1,
+        }
+        tokio::select! {
+            biased;
+            _ = database.system() => {}
+            () = std::future::ready(()) => of_system += 1,
+        }
+    }
+    assert!(of_tenant > 0 && of_system > 0, "some were cut off");
+
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let open = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'";
+    assert_eq!(test.count(open).await, 0);
+    database.close().await;
+}

@@ -85,14 +85,13 @@ impl Database {
     /// Opens a transaction that sees one tenant's rows.
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
         // One round trip; the id is typed, so the statement cannot carry anything else.
-        let begin = format!("begin; set local app.tenant_id = '{}'", tenant.uuid());
-        let tx = self.app.begin_with(sqlx::AssertSqlSafe(begin)).await?;
-        Ok(TenantTx { tenant, tx })
+        let statement = format!("begin; set local app.tenant_id = '{}'", tenant.uuid());
+        Ok(TenantTx { tenant, tx: begin(&self.app, statement).await? })
     }
 
     /// Opens a transaction that sees every tenant's rows.
     pub async fn system(&self) -> Result<SystemTx, StoreError> {
-        Ok(SystemTx { tx: self.system.begin().await? })
+        Ok(SystemTx { tx: begin(&self.system, "begin".to_owned()).await? })
     }
 
     /// A connection of the system role, for single statements that need no transaction around them.
@@ -135,6 +134,14 @@ impl Database {
         self.app.close().await;
         self.system.close().await;
     }
+}
+
+/// Opens a transaction, in a task of its own: a `begin` whose caller goes away is ended there, and rolled back. Cut off, it would
+/// leave its connection in the pool with a transaction open, which the next single statement joins and nobody commits.
+async fn begin(pool: &PgPool, statement: String) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(sqlx::AssertSqlSafe(statement)).await });
+    Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
 }
 
 fn pool(options: PgConnectOptions, set_role: &'static str, connections: u32) -> PgPool {
