@@ -6,7 +6,7 @@ use api::{config, migrate, openapi, process, telemetry};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Serves metachat's API.
 #[derive(Parser)]

@@ -17,8 +17,10 @@ use crate::{problem::Problem, state::AppState};
 
 /// Longest wait a client may ask for.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);
-/// How often the database is asked when no signal comes.
+/// When the database is asked if no signal comes; twice as late each time, up to [`LONGEST_FALLBACK`]. A signal is lost with the
+/// worker that died between its commit and it; two thousand who wait for a slow model are not to ask two thousand times a second.
 const FALLBACK: Duration = Duration::from_secs(1);
+const LONGEST_FALLBACK: Duration = Duration::from_secs(8);
 
 /// The wait that a client asks for in seconds.
 pub fn asked(seconds: Option<u64>) -> Result<Duration, Problem> {
@@ -34,22 +36,26 @@ pub struct Waiter<'a> {
     state: &'a AppState,
     deadline: Instant,
     signals: Listener,
+    fallback: Duration,
 }
 
 impl<'a> Waiter<'a> {
     pub fn new(state: &'a AppState, topic: Topic, subject: Uuid, wait: Duration) -> Self {
-        Self { state, deadline: Instant::now() + wait, signals: state.announcements.listen(topic, subject) }
+        let signals = state.announcements.listen(topic, subject);
+        Self { state, deadline: Instant::now() + wait, signals, fallback: FALLBACK }
     }
 
     /// Waits until the subject may have moved on; returns false when the time is up or the process drains.
     pub async fn moved_on(&mut self) -> bool {
         let moved = async {
             tokio::select! {
-                () = self.signals.told(FALLBACK) => true,
-                () = self.state.draining.cancelled() => false,
+                told = self.signals.told(self.fallback) => Some(told),
+                () = self.state.draining.cancelled() => None,
             }
         };
-        timeout_at(self.deadline, moved).await.unwrap_or(false)
+        let Ok(Some(told)) = timeout_at(self.deadline, moved).await else { return false };
+        self.fallback = if told { FALLBACK } else { (self.fallback * 2).min(LONGEST_FALLBACK) };
+        true
     }
 }
 

@@ -129,10 +129,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Waits until something was told about the subject since the last call, at most `fallback`.
-    pub async fn told(&mut self, fallback: Duration) {
-        // Either way the caller reads the state again.
-        let _ = tokio::time::timeout(fallback, self.changes.changed()).await;
+    /// Waits until something was told about the subject since the last call, at most `fallback`. Either way the caller reads
+    /// the state again; returns whether something was told.
+    pub async fn told(&mut self, fallback: Duration) -> bool {
+        tokio::time::timeout(fallback, self.changes.changed()).await.is_ok()
     }
 }
 

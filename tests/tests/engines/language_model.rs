@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobs::{
     domain::{
@@ -19,6 +19,7 @@ fn router(base_url: Option<&str>) -> ModelRouter {
         llm_base_url: base_url.map(str::to_owned),
         llm_api_key: Some("sk-test".into()),
         llm_model: "gpt-5-mini".into(),
+        llm_first_token_seconds: 1,
     };
     ModelRouter::connect(&config).unwrap()
 }
@@ -107,6 +108,16 @@ async fn a_closed_receiver_does_not_end_the_completion() {
     drop(pieces);
     let completion = router(Some(&model.base_url())).complete(prompt(Provider::Openai), deltas).await.unwrap();
     assert!(completion.text.contains("60 days"));
+}
+
+#[tokio::test]
+async fn a_model_that_says_nothing_in_time_is_given_up() {
+    let config = fake_model::Config { latency: Duration::from_secs(5), ..fake_model::Config::default() };
+    let model = FakeModel::start(config).await.unwrap();
+    let begun = Instant::now();
+    let (completion, streamed) = complete(&router(Some(&model.base_url())), prompt(Provider::Auto)).await;
+    assert!(matches!(completion, Err(ModelError::Unavailable { .. })), "{completion:?}");
+    assert!(streamed.is_empty() && begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

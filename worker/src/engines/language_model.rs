@@ -5,6 +5,8 @@ mod failures;
 mod openai;
 mod prompt;
 
+use std::time::Duration;
+
 use anyhow::Context;
 use async_trait::async_trait;
 use jobs::{
@@ -32,6 +34,9 @@ pub struct LanguageModelConfig {
     /// Model of tenants that chose none.
     #[arg(long, env = "LLM_MODEL", default_value = DEFAULT_MODEL)]
     pub llm_model: String,
+    /// Longest wait, in seconds, for the first piece of an answer; a model that reasons before it speaks may need more.
+    #[arg(long, env = "LLM_FIRST_TOKEN_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=110))]
+    pub llm_first_token_seconds: u64,
 }
 
 /// The extractive model, and an OpenAI-compatible endpoint when the worker has one.
@@ -50,7 +55,8 @@ impl ModelRouter {
             "" => DEFAULT_MODEL,
             model => model,
         };
-        Ok(Self { openai: Some(OpenAi::connect(&base_url, key, model)?) })
+        let first_token = Duration::from_secs(config.llm_first_token_seconds);
+        Ok(Self { openai: Some(OpenAi::connect(&base_url, key, model, first_token)?) })
     }
 }
 

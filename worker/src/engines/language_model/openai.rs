@@ -25,8 +25,6 @@ use super::{
 
 /// Longest time to a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest time from the request to the first piece of text.
-const FIRST_TOKEN: Duration = Duration::from_secs(30);
 /// Longest completion.
 const WHOLE: Duration = Duration::from_secs(120);
 /// Longest answer kept, in bytes; a model that does not stop is cut off as a failure.
@@ -37,10 +35,17 @@ pub struct OpenAi {
     endpoint: Endpoint,
     key: AuthData,
     default_model: String,
+    /// Longest time from the request to the first piece of text.
+    first_token: Duration,
 }
 
 impl OpenAi {
-    pub fn connect(base_url: &Url, key: Option<&SecretString>, default_model: &str) -> anyhow::Result<Self> {
+    pub fn connect(
+        base_url: &Url,
+        key: Option<&SecretString>,
+        default_model: &str,
+        first_token: Duration,
+    ) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .user_agent(concat!("metachat/", env!("CARGO_PKG_VERSION")))
@@ -52,23 +57,27 @@ impl OpenAi {
         let key = key.map_or("none", ExposeSecret::expose_secret);
         let client = Client::builder().with_reqwest(http).build().context("the model provider's client")?;
         let (endpoint, key) = (Endpoint::from_owned(base), AuthData::from_single(key));
-        Ok(Self { client, endpoint, key, default_model: default_model.to_owned() })
+        Ok(Self { client, endpoint, key, default_model: default_model.to_owned(), first_token })
     }
 
     pub async fn complete(&self, prompt: Prompt, deltas: mpsc::Sender<String>) -> Result<Completion, ModelError> {
         let model = prompt.settings.model.clone().unwrap_or_else(|| self.default_model.clone());
         let options = options(&prompt);
         let begun = Instant::now();
+        let first_token = begun + self.first_token;
         // Named explicitly: genai sends a model it does not know to Ollama.
         let target = ServiceTarget {
             endpoint: self.endpoint.clone(),
             auth: prompt.key.as_ref().map_or(self.key.clone(), |key| AuthData::from_single(key.expose_secret())),
             model: ModelIden::new(AdapterKind::OpenAI, model.as_str()),
         };
-        let opening = self.client.exec_chat_stream(target, prompt::request(&prompt), Some(&options));
-        let opened = timeout_at(begun + FIRST_TOKEN, opening).await.map_err(|_| too_slow())?;
+        let request = prompt::request(&prompt);
+        // A model may take a minute, and thousands may wait for it: of the sources' texts the request's copy is enough.
+        drop(prompt);
+        let opening = self.client.exec_chat_stream(target, request, Some(&options));
+        let opened = timeout_at(first_token, opening).await.map_err(|_| too_slow())?;
         let stream = opened.map_err(|error| classify(&error))?.stream;
-        let (text, usage) = receive(stream, &deltas, begun).await?;
+        let (text, usage) = receive(stream, &deltas, first_token, begun + WHOLE).await?;
         Ok(Completion { text, usage, model: format!("openai/{model}") })
     }
 }
@@ -87,12 +96,13 @@ fn options(prompt: &Prompt) -> ChatOptions {
 async fn receive(
     mut stream: ChatStream,
     deltas: &mpsc::Sender<String>,
-    begun: Instant,
+    first_token: Instant,
+    whole: Instant,
 ) -> Result<(String, Usage), ModelError> {
     let mut text = String::new();
     let mut listening = true;
     loop {
-        let deadline = begun + if text.is_empty() { FIRST_TOKEN } else { WHOLE };
+        let deadline = if text.is_empty() { first_token } else { whole };
         let event = timeout_at(deadline, stream.next()).await.map_err(|_| too_slow())?;
         match event.ok_or_else(|| unavailable("the stream ended early"))?.map_err(|error| classify(&error))? {
             ChatStreamEvent::Chunk(chunk) if chunk.content.is_empty() => {}
@@ -102,7 +112,7 @@ async fn receive(
                     return Err(unavailable(format!("the answer is longer than {MAX_BYTES} bytes")));
                 }
                 if listening {
-                    let sent = timeout_at(begun + WHOLE, deltas.send(chunk.content)).await;
+                    let sent = timeout_at(whole, deltas.send(chunk.content)).await;
                     listening = matches!(sent, Ok(Ok(())));
                 }
             }

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{extract, format::Format, passages, tokenizer};
 
-/// Address space of the child, in bytes. The program itself and mimalloc's reservation are part of it.
+/// Address space of the child, in bytes. The program itself is part of it.
 #[cfg(target_os = "linux")]
 const ADDRESS_SPACE: u64 = 2 * 1024 * 1024 * 1024;
 /// Stack of the thread that parses, in bytes: pages and documents are nested, and their walks recurse.
