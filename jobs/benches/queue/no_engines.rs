@@ -112,7 +112,11 @@ impl Index for NoEngine {
         unreachable!("{NONE}")
     }
 
-    async fn texts_at(&self, _: Collection<'_>, _: &[Place]) -> Result<HashMap<Place, String>, IndexError> {
+    async fn passages(
+        &self,
+        _: Collection<'_>,
+        _: &[(Place, Option<u64>)],
+    ) -> Result<HashMap<Place, Passage>, IndexError> {
         unreachable!("{NONE}")
     }
 }

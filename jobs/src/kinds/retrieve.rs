@@ -180,10 +180,11 @@ impl Retrieve {
         let embedder = &*context.engines().embedding.of(models.current.as_deref())?.embedder;
         let index = &*context.engines().index;
         let mut round = 1;
-        let (legs, searchable) = loop {
+        let mut searched = Duration::ZERO;
+        let (mut legs, searchable) = loop {
             let mut legs = Legs::search(embedder, index, self.tenant, &query, &filter, limit).await?;
             metrics::histogram!("metachat_embed_query_seconds").record(legs.embedded.as_secs_f64());
-            metrics::histogram!("metachat_search_seconds").record(legs.searched.as_secs_f64());
+            searched += legs.searched;
             // Only of the version that searches may return, so that a switch or a removal shows at once.
             let searchable = self.searchable(context, &legs, &filter).await?;
             let shown = |document: &DocumentId, version: &i32| {
@@ -201,19 +202,23 @@ impl Retrieve {
             filter.hidden.extend(hidden);
             round += 1;
         };
-        let picked = legs.pick(legs.fusion(), limit);
         let collection = Collection { tenant: self.tenant, model: embedder.model() };
+        let before = legs.searched;
+        legs.read_best(index, collection, limit, with_neighbours).await?;
+        searched += legs.searched - before;
+        metrics::histogram!("metachat_search_seconds").record(searched.as_secs_f64());
+        let picked = legs.pick(legs.fusion(), limit);
         let places: Vec<Place> = picked
             .iter()
             .take(with_neighbours)
-            .flat_map(|picked| beside(picked.hit.place()))
+            .flat_map(|picked| picked.hit.place().beside())
             .flatten()
             .filter(|place| searchable.get(&place.document).is_some_and(|shown| place.position < shown.chunks))
             .collect();
         let around = neighbours(index, collection, &legs, &places).await?;
         let sources = picked.iter().filter_map(|picked| {
             let shown = searchable.get(&picked.hit.document)?;
-            let [before, after] = beside(picked.hit.place()).map(|place| around.get(&place?).cloned());
+            let [before, after] = picked.hit.place().beside().map(|place| around.get(&place?).cloned());
             Some(source(picked, shown.name.clone(), before, after))
         });
         Ok((sources.collect(), legs.record(&query, embedder.model(), &picked)))
@@ -226,7 +231,7 @@ impl Retrieve {
         legs: &Legs,
         filter: &SearchFilter,
     ) -> Result<HashMap<DocumentId, Searchable>, StoreError> {
-        let found = legs.by_vector.iter().chain(&legs.by_text).map(|hit| hit.document);
+        let found = legs.hits().map(|hit| hit.document);
         let ids: HashSet<DocumentId> = found.chain(filter.hidden.iter().map(|(document, _)| *document)).collect();
         let ids: Vec<DocumentId> = ids.into_iter().collect();
         let mut tx = context.tenant_tx().await?;
@@ -236,25 +241,20 @@ impl Retrieve {
     }
 }
 
-/// The passages at these places, which a model reads on in: most were found as well, the others are looked up.
+/// The texts at these places, which a model reads on in: most were read already, the others are looked up.
 async fn neighbours(
     index: &dyn Index,
     collection: Collection<'_>,
     legs: &Legs,
     places: &[Place],
 ) -> Result<HashMap<Place, String>, Failure> {
-    let found = legs.by_vector.iter().chain(&legs.by_text).filter(|hit| places.contains(&hit.place()));
-    let mut around: HashMap<Place, String> = found.map(|hit| (hit.place(), hit.text.clone())).collect();
-    let missing: Vec<Place> = places.iter().copied().filter(|place| !around.contains_key(place)).collect();
-    around.extend(index.texts_at(collection, &missing).await?);
+    let read = places.iter().filter_map(|place| Some((*place, legs.passage(*place)?.text.clone())));
+    let mut around: HashMap<Place, String> = read.collect();
+    let missing = places.iter().filter(|place| !around.contains_key(place)).map(|place| (*place, None));
+    let looked_up = index.passages(collection, &missing.collect::<Vec<_>>()).await?;
+    around.extend(looked_up.into_iter().map(|(place, passage)| (place, passage.text)));
     around.values_mut().for_each(shorten);
     Ok(around)
-}
-
-/// The places before and after one.
-fn beside(place: Place) -> [Option<Place>; 2] {
-    [place.position.checked_sub(1), place.position.checked_add(1)]
-        .map(|position| position.map(|position| Place { position, ..place }))
 }
 
 /// Cuts a neighbour that is longer than [`NEIGHBOUR_CHARS`].
@@ -266,17 +266,17 @@ fn shorten(text: &mut String) {
 }
 
 fn source(picked: &Picked, document_name: String, before: Option<String>, after: Option<String>) -> Source {
-    let hit = picked.hit;
+    let Picked { hit, passage, score, .. } = *picked;
     Source {
         document_id: hit.document,
         document_name,
         chunk_id: hit.chunk_id.clone(),
-        content: hit.text.clone(),
-        heading: hit.heading.clone(),
-        page: hit.page,
+        content: passage.text.clone(),
+        heading: passage.heading.clone(),
+        page: passage.page,
         before,
         after,
         similarity: hit.similarity,
-        score: picked.score,
+        score,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
-use super::Embedding;
+use super::{Embedding, Passage};
 use crate::domain::ids::{DocumentId, TenantId};
 
 /// A passage with its vector, as stored in the index.
@@ -19,16 +19,15 @@ pub struct Chunk {
     pub vector: Embedding,
 }
 
-/// A chunk found by one leg of a search.
+/// A chunk found by one leg of a search. What it says is read with [`Index::passages`], of the few that are wanted in the end.
 #[derive(Debug, Clone)]
 pub struct Hit {
     pub chunk_id: String,
     pub document: DocumentId,
     pub version: i32,
     pub position: u32,
-    pub text: String,
-    pub heading: Option<String>,
-    pub page: Option<u32>,
+    /// Where the index holds it now; it moves when the index is maintained.
+    pub row: u64,
     /// Cosine similarity to the query's vector, −1 to 1, on both legs.
     pub similarity: f32,
     /// The leg's own score, larger is better: cosine similarity or BM25.
@@ -84,6 +83,12 @@ impl Place {
     /// `{document}:{version}:{position}`: stable, so that a second run writes the same rows.
     pub fn chunk_id(self) -> String {
         format!("{}:{}:{}", self.document, self.version, self.position)
+    }
+
+    /// The places before and after it.
+    pub fn beside(self) -> [Option<Self>; 2] {
+        [self.position.checked_sub(1), self.position.checked_add(1)]
+            .map(|position| position.map(|position| Self { position, ..self }))
     }
 
     /// The place that an id names.
@@ -161,10 +166,11 @@ pub trait Index: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError>;
 
-    /// The texts at these places; places that hold none are left out.
-    async fn texts_at(
+    /// The passages at these places; places that hold none are left out. With the row of a hit one is found without looking for
+    /// its place, if it has not moved since.
+    async fn passages(
         &self,
         collection: Collection<'_>,
-        places: &[Place],
-    ) -> Result<HashMap<Place, String>, IndexError>;
+        wanted: &[(Place, Option<u64>)],
+    ) -> Result<HashMap<Place, Passage>, IndexError>;
 }

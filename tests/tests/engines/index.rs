@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Collection, Embedding, Hit, Index, Place, SearchFilter, Versions},
+    ports::{Chunk, Collection, Embedding, Hit, Index, Passage, Place, SearchFilter, Versions},
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -38,8 +38,15 @@ fn chunk(position: u32, text: &str, tags: &[&str]) -> Chunk {
     }
 }
 
-fn texts(hits: &[Hit]) -> Vec<&str> {
-    hits.iter().map(|hit| hit.text.as_str()).collect()
+/// What hits say, in their order.
+async fn read(index: &LanceIndex, tenant: TenantId, hits: &[Hit]) -> Vec<Passage> {
+    let wanted: Vec<_> = hits.iter().map(|hit| (hit.place(), Some(hit.row))).collect();
+    let mut passages = index.passages(of(tenant), &wanted).await.unwrap();
+    hits.iter().filter_map(|hit| passages.remove(&hit.place())).collect()
+}
+
+async fn texts(index: &LanceIndex, tenant: TenantId, hits: &[Hit]) -> Vec<String> {
+    read(index, tenant, hits).await.into_iter().map(|passage| passage.text).collect()
 }
 
 #[tokio::test]
@@ -53,21 +60,18 @@ async fn both_legs_find_what_was_added() {
 
     let all = SearchFilter::default();
     let near = index.search_vector(of(tenant), &vector(1.0), &all, 10).await.unwrap();
-    assert_eq!(texts(&near), ["Tents are waterproof.", "Refunds take five days."]);
+    assert_eq!(texts(&index, tenant, &near).await, ["Tents are waterproof.", "Refunds take five days."]);
     assert!((near[0].similarity - 1.0_f32.to_radians().cos()).abs() < 1e-4 && near[0].score == near[0].similarity);
-    assert_eq!((near[0].heading.as_deref(), near[0].page), (Some("Intro › First"), None));
-    assert_eq!(
-        (near[1].heading.as_deref(), near[1].page, near[1].position, near[1].document),
-        (None, Some(3), 3, document)
-    );
+    let said = read(&index, tenant, &near).await;
+    assert_eq!((said[0].heading.as_deref(), said[0].page), (Some("Intro › First"), None));
+    assert_eq!((said[1].heading.as_deref(), said[1].page), (None, Some(3)));
+    assert_eq!((near[1].position, near[1].document), (3, document));
 
     let worded = index.search_text(of(tenant), "refund (AND \"days\" -*:^~", &vector(30.0), &all, 10).await.unwrap();
-    assert_eq!(texts(&worded), ["Refunds take five days."]);
+    assert_eq!(texts(&index, tenant, &worded).await, ["Refunds take five days."]);
     assert!((worded[0].similarity - 1.0).abs() < 1e-4 && worded[0].score > 0.0);
-    assert_eq!(
-        texts(&index.search_text(of(tenant), "intro", &vector(0.0), &all, 10).await.unwrap()),
-        ["Tents are waterproof."]
-    );
+    let headed = index.search_text(of(tenant), "intro", &vector(0.0), &all, 10).await.unwrap();
+    assert_eq!(texts(&index, tenant, &headed).await, ["Tents are waterproof."]);
     for nothing in ["the of and", "?!", "", "zebra"] {
         assert!(index.search_text(of(tenant), nothing, &vector(0.0), &all, 10).await.unwrap().is_empty(), "{nothing}");
     }
@@ -179,8 +183,38 @@ async fn no_filter_reaches_into_another_tenant() {
         }
     }
     let place = Place { document: theirs, version: 1, position: 0 };
-    assert!(index.texts_at(of(other), &[place]).await.unwrap().is_empty());
-    assert_eq!(index.texts_at(of(one), &[place]).await.unwrap()[&place], "secret recipe");
+    for row in [None, Some(0)] {
+        assert!(index.passages(of(other), &[(place, row)]).await.unwrap().is_empty());
+        assert_eq!(index.passages(of(one), &[(place, row)]).await.unwrap()[&place].text, "secret recipe");
+    }
+}
+
+/// Between the search and the reading another process may merge fragments, or remove what was found.
+#[tokio::test]
+async fn what_was_found_is_read_wherever_it_has_moved() {
+    let directory = TempDir::new().unwrap();
+    let (index, elsewhere) = (connect(&directory).await, connect(&directory).await);
+    let tenant = TenantId::generate();
+    let documents: Vec<DocumentId> = (0..8).map(|_| DocumentId::generate()).collect();
+    for document in &documents {
+        let chunks = (0..3).map(|position| chunk(position, &format!("{document} {position}"), &[])).collect();
+        index.add(of(tenant), *document, 1, chunks).await.unwrap();
+    }
+    let hits = index.search_vector(of(tenant), &vector(0.0), &SearchFilter::default(), 50).await.unwrap();
+    assert_eq!(hits.len(), 24);
+
+    elsewhere.erase_document(tenant, documents[3]).await.unwrap();
+
+    let wanted: Vec<_> = hits.iter().map(|hit| (hit.place(), Some(hit.row))).collect();
+    let read = index.passages(of(tenant), &wanted).await.unwrap();
+    assert_eq!(read.len(), 21);
+    for (place, passage) in &read {
+        assert_eq!(passage.text, format!("{} {}", place.document, place.position));
+    }
+    let found = index.search_vector(of(tenant), &vector(0.0), &SearchFilter::default(), 50).await.unwrap();
+    let rows = |hits: &[Hit]| hits.iter().map(|hit| (hit.place(), hit.row)).collect::<HashMap<_, _>>();
+    let (before, after) = (rows(&hits), rows(&found));
+    assert!(after.iter().any(|(place, row)| before[place] != *row), "some have moved");
 }
 
 #[tokio::test]

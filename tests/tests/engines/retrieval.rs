@@ -50,10 +50,11 @@ async fn the_best_of_both_legs_comes_first_and_repeats_come_last() {
     let index = shop(&embedder, &directory, tenant, &texts).await;
     let ask = async |query: &str, limit| {
         let all = SearchFilter::default();
-        let legs = Legs::search(&embedder, &index, tenant, query, &all, limit).await.unwrap();
+        let mut legs = Legs::search(&embedder, &index, tenant, query, &all, limit).await.unwrap();
+        legs.read_best(&index, Collection { tenant, model: embedder.model() }, limit, 0).await.unwrap();
         let picked = legs.pick(legs.fusion(), limit);
         let record = legs.record(query, embedder.model(), &picked);
-        (picked.iter().map(|picked| picked.hit.text.clone()).collect::<Vec<_>>(), record)
+        (picked.iter().map(|picked| picked.passage.text.clone()).collect::<Vec<_>>(), record)
     };
     // Words that only one passage holds; a meaning that no word of the passage says.
     assert_eq!(ask("E-4711", 1).await.0, [texts[3]]);

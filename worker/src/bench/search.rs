@@ -7,16 +7,21 @@ use crate::engines::index::LanceIndex;
 /// Candidates that a search for five results asks each leg for.
 pub const CANDIDATES: usize = 100;
 
-/// Both legs at once.
+/// Passages that it reads then.
+const READ: usize = 20;
+
+/// Both legs at once, and what the best of them say.
 pub async fn search(
     index: &LanceIndex,
     collection: Collection<'_>,
     (vector, words): (&Embedding, &str),
     filter: &SearchFilter,
 ) -> Result<(), IndexError> {
-    tokio::try_join!(
+    let (by_vector, by_text) = tokio::try_join!(
         index.search_vector(collection, vector, filter, CANDIDATES),
         index.search_text(collection, words, vector, filter, CANDIDATES)
     )?;
-    Ok(())
+    let best = by_vector.iter().zip(&by_text).flat_map(|(one, other)| [one, other]).take(READ);
+    let best: Vec<_> = best.map(|hit| (hit.place(), Some(hit.row))).collect();
+    index.passages(collection, &best).await.map(drop)
 }

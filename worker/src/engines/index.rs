@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Collection, Embedding, Hit, Index, IndexError, Place, SearchFilter, Versions},
+    ports::{Chunk, Collection, Embedding, Hit, Index, IndexError, Passage, Place, SearchFilter, Versions},
 };
 use tokio::time::timeout;
 
@@ -209,17 +209,17 @@ impl Index for LanceIndex {
         .await
     }
 
-    async fn texts_at(
+    async fn passages(
         &self,
         collection: Collection<'_>,
-        places: &[Place],
-    ) -> Result<HashMap<Place, String>, IndexError> {
-        if places.is_empty() {
+        wanted: &[(Place, Option<u64>)],
+    ) -> Result<HashMap<Place, Passage>, IndexError> {
+        if wanted.is_empty() {
             return Ok(HashMap::new());
         }
         self.read(collection.tenant, async {
             match self.tables.open(collection).await? {
-                Some(table) => search::texts_at(&table, places).await,
+                Some(table) => search::passages(&table, wanted).await,
                 None => Ok(HashMap::new()),
             }
         })

@@ -13,7 +13,7 @@ use crate::{
         ids::{DocumentId, TenantId},
         retrieval::{Fusion, Ranked, distinct_first, fuse},
     },
-    ports::{Collection, Embedder, Hit, Index, SearchFilter},
+    ports::{Collection, Embedder, Hit, Index, Passage, Place, SearchFilter},
     queue::Failure,
     trace,
 };
@@ -22,6 +22,8 @@ use crate::{
 const CANDIDATES_PER_RESULT: usize = 20;
 /// Most candidates of a leg.
 const MAX_CANDIDATES: usize = 400;
+/// Passages that are read per wanted result, best first: some repeat others, and give way to those after them.
+const READ_PER_RESULT: usize = 4;
 /// Hits of each leg that the record of a retrieval shows.
 const RECORDED: usize = 10;
 
@@ -34,12 +36,15 @@ pub struct Legs {
     pub familiarity: f32,
     pub embedded: Duration,
     pub searched: Duration,
+    /// What was read of the hits.
+    passages: HashMap<Place, Passage>,
 }
 
 /// A passage that was picked.
 #[derive(Debug)]
 pub struct Picked<'a> {
     pub hit: &'a Hit,
+    pub passage: &'a Passage,
     /// Fused.
     pub score: f32,
     /// Ranks in the legs, from 1; absent where a leg did not find it.
@@ -85,7 +90,49 @@ impl Legs {
         searching.record("metachat.search.by_text", by_text.len());
         drop(searching);
         let searched = started.elapsed() - embedded;
-        Ok(Self { by_vector, by_text, familiarity: embedder.familiarity(query), embedded, searched })
+        let familiarity = embedder.familiarity(query);
+        Ok(Self { by_vector, by_text, familiarity, embedded, searched, passages: HashMap::new() })
+    }
+
+    /// Every hit, once for each leg that found it.
+    pub fn hits(&self) -> impl Iterator<Item = &Hit> {
+        self.by_vector.iter().chain(&self.by_text)
+    }
+
+    /// Reads what the best say, enough to pick `limit` results from, and what stands beside the first few of them where that was
+    /// found as well. Most candidates only lend their rank: what they say need not be read.
+    pub async fn read_best(
+        &mut self,
+        index: &dyn Index,
+        collection: Collection<'_>,
+        limit: usize,
+        with_neighbours: usize,
+    ) -> Result<(), Failure> {
+        let best = self.fused(self.fusion()).into_iter().take(limit * READ_PER_RESULT);
+        let best: Vec<Place> = best.map(|(hit, _)| hit.place()).collect();
+        let beside = best.iter().take(with_neighbours).flat_map(|place| place.beside()).flatten();
+        let wanted = best.iter().copied().chain(beside).collect();
+        self.read(index, collection, &wanted).await
+    }
+
+    /// Reads what the hits at these places say.
+    pub async fn read(
+        &mut self,
+        index: &dyn Index,
+        collection: Collection<'_>,
+        places: &HashSet<Place>,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        let rows: HashMap<Place, u64> = self.hits().map(|hit| (hit.place(), hit.row)).collect();
+        let wanted = places.iter().filter_map(|place| Some((*place, Some(*rows.get(place)?))));
+        self.passages = index.passages(collection, &wanted.collect::<Vec<_>>()).await?;
+        self.searched += started.elapsed();
+        Ok(())
+    }
+
+    /// What was read at a place.
+    pub fn passage(&self, place: Place) -> Option<&Passage> {
+        self.passages.get(&place)
     }
 
     /// Leaves out hits that may not be shown; returns the versions they are of.
@@ -113,22 +160,31 @@ impl Legs {
         Fusion::for_familiarity(self.familiarity)
     }
 
-    /// The best passages of both legs; those that repeat a better one come after those that do not.
+    /// The hits of both legs, best first, with their fused scores.
+    fn fused(&self, fusion: Fusion) -> Vec<(&Hit, f32)> {
+        let by_chunk: HashMap<&str, &Hit> = self.hits().map(|hit| (hit.chunk_id.as_str(), hit)).collect();
+        let fused = fuse(fusion, &ranked(&self.by_vector), &ranked(&self.by_text));
+        fused.into_iter().filter_map(|(chunk, score)| Some((*by_chunk.get(chunk)?, score))).collect()
+    }
+
+    /// The best passages of both legs, of those that were read; those that repeat a better one come after those that do not.
     pub fn pick(&self, fusion: Fusion, limit: usize) -> Vec<Picked<'_>> {
-        let mut picked: HashMap<&str, Picked> = HashMap::new();
-        for (position, hit) in self.by_vector.iter().enumerate() {
-            entry(&mut picked, hit).vector_rank = Some(position + 1);
-        }
-        for (position, hit) in self.by_text.iter().enumerate() {
-            let entry = entry(&mut picked, hit);
-            entry.text_rank = Some(position + 1);
-            entry.text_score = Some(hit.score);
-        }
-        let mut best: Vec<Picked> = fuse(fusion, &ranked(&self.by_vector), &ranked(&self.by_text))
-            .into_iter()
-            .filter_map(|(chunk, score)| picked.remove(chunk).map(|picked| Picked { score, ..picked }))
-            .collect();
-        let texts: Vec<&str> = best.iter().map(|picked| picked.hit.text.as_str()).collect();
+        let places = |leg: &[Hit]| leg.iter().map(Hit::place).zip(0..).collect::<HashMap<Place, usize>>();
+        let (by_vector, by_text) = (places(&self.by_vector), places(&self.by_text));
+        let picked = |(hit, score): (_, f32)| {
+            let hit: &Hit = hit;
+            let (place, text) = (hit.place(), by_text.get(&hit.place()).copied());
+            Some(Picked {
+                hit,
+                passage: self.passage(place)?,
+                score,
+                vector_rank: by_vector.get(&place).map(|position| position + 1),
+                text_rank: text.map(|position| position + 1),
+                text_score: text.map(|position| self.by_text[position].score),
+            })
+        };
+        let mut best: Vec<Picked> = self.fused(fusion).into_iter().filter_map(picked).collect();
+        let texts: Vec<&str> = best.iter().map(|picked| picked.passage.text.as_str()).collect();
         let mut places = vec![0; best.len()];
         for (place, position) in distinct_first(&texts, limit).into_iter().enumerate() {
             places[position] = place;
@@ -171,16 +227,6 @@ impl Legs {
             "found": found,
         })
     }
-}
-
-fn entry<'a, 'b>(picked: &'b mut HashMap<&'a str, Picked<'a>>, hit: &'a Hit) -> &'b mut Picked<'a> {
-    picked.entry(&hit.chunk_id).or_insert(Picked {
-        hit,
-        score: 0.0,
-        vector_rank: None,
-        text_rank: None,
-        text_score: None,
-    })
 }
 
 fn ranked(hits: &[Hit]) -> Vec<Ranked<'_>> {

@@ -1,17 +1,19 @@
 //! Chunks to rows, and rows found to hits.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow_array::{
-    Array, ArrayRef, FixedSizeListArray, Float32Array, Int32Array, RecordBatch, StringArray, UInt32Array,
+    Array, ArrayRef, FixedSizeListArray, Float32Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
     builder::{FixedSizeListBuilder, Float32Builder, ListBuilder, StringBuilder},
     cast::AsArray,
-    types::Float32Type,
 };
 use arrow_schema::{ArrowError, SchemaRef};
 use jobs::{
     domain::ids::DocumentId,
-    ports::{Chunk, Embedding, Hit, Place, headed},
+    ports::{Chunk, Embedding, Hit, Passage, Place, headed},
 };
 
 use super::words;
@@ -88,21 +90,21 @@ pub fn hits(batches: &[RecordBatch], score: Score) -> lancedb::Result<Vec<Hit>> 
     let mut seen = HashSet::new();
     let mut hits = Vec::new();
     for batch in batches {
-        let columns = Columns::of(batch)?;
-        let scores = match score {
-            Score::Similarity => batch.column_by_name("_distance"),
-            Score::Text { .. } => batch.column_by_name("_score"),
+        let (ids, held): (&StringArray, &UInt64Array) = (column(batch, "id")?, column(batch, "_rowid")?);
+        let scores: &Float32Array = match score {
+            Score::Similarity => column(batch, "_distance")?,
+            Score::Text { .. } => column(batch, "_score")?,
         };
-        let scores =
-            scores.and_then(|column| column.as_primitive_opt::<Float32Type>()).ok_or_else(|| missing("score"))?;
         for row in 0..batch.num_rows() {
             let (similarity, score) = match score {
                 Score::Similarity => (1.0 - scores.value(row), 1.0 - scores.value(row)),
                 Score::Text { vector } => (similarity(batch, row, vector)?, scores.value(row)),
             };
-            let hit = columns.hit(row, similarity, score)?;
-            if seen.insert(hit.chunk_id.clone()) {
-                hits.push(hit);
+            let place = place(ids, row)?;
+            if seen.insert(place) {
+                let Place { document, version, position } = place;
+                let (chunk_id, row) = (ids.value(row).to_owned(), held.value(row));
+                hits.push(Hit { chunk_id, document, version, position, row, similarity, score });
             }
         }
     }
@@ -117,43 +119,32 @@ fn similarity(batch: &RecordBatch, row: usize, query: &Embedding) -> lancedb::Re
     Ok(vector.values().iter().zip(query.iter()).map(|(a, b)| a * b).sum())
 }
 
-struct Columns<'a> {
-    id: &'a StringArray,
-    text: &'a StringArray,
-    heading: &'a StringArray,
-    page: &'a UInt32Array,
-}
-
-impl<'a> Columns<'a> {
-    fn of(batch: &'a RecordBatch) -> lancedb::Result<Self> {
-        fn column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &str) -> lancedb::Result<&'a A> {
-            batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref()).ok_or_else(|| missing(name))
+/// What the rows say, by their places.
+pub fn passages(batches: &[RecordBatch]) -> lancedb::Result<HashMap<Place, Passage>> {
+    let mut passages = HashMap::new();
+    for batch in batches {
+        let (ids, texts): (&StringArray, &StringArray) = (column(batch, "id")?, column(batch, "text")?);
+        let (headings, pages): (&StringArray, &UInt32Array) = (column(batch, "heading")?, column(batch, "page")?);
+        for row in 0..batch.num_rows() {
+            let passage = Passage {
+                text: texts.value(row).to_owned(),
+                heading: headings.is_valid(row).then(|| headings.value(row).to_owned()),
+                page: pages.is_valid(row).then(|| pages.value(row)),
+            };
+            passages.insert(place(ids, row)?, passage);
         }
-        Ok(Self {
-            id: column(batch, "id")?,
-            text: column(batch, "text")?,
-            heading: column(batch, "heading")?,
-            page: column(batch, "page")?,
-        })
     }
-
-    fn hit(&self, row: usize, similarity: f32, score: f32) -> lancedb::Result<Hit> {
-        let id = self.id.value(row);
-        let Place { document, version, position } = Place::parse(id).ok_or_else(|| missing("id"))?;
-        Ok(Hit {
-            chunk_id: id.to_owned(),
-            document,
-            version,
-            position,
-            text: self.text.value(row).to_owned(),
-            heading: self.heading.is_valid(row).then(|| self.heading.value(row).to_owned()),
-            page: self.page.is_valid(row).then(|| self.page.value(row)),
-            similarity,
-            score,
-        })
-    }
+    Ok(passages)
 }
 
-pub fn missing(column: &str) -> lancedb::Error {
+fn place(ids: &StringArray, row: usize) -> lancedb::Result<Place> {
+    Place::parse(ids.value(row)).ok_or_else(|| missing("id"))
+}
+
+fn column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &str) -> lancedb::Result<&'a A> {
+    batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref()).ok_or_else(|| missing(name))
+}
+
+fn missing(column: &str) -> lancedb::Error {
     lancedb::Error::Schema { message: format!("the table's column `{column}` is not as expected") }
 }

@@ -11,10 +11,13 @@ pub const VECTOR: &str = "vector";
 
 /// Read back by a vector search; the vectors themselves stay on disk. A row's `id` tells its document, version and position: each
 /// column that is read costs a hundred small reads.
-pub const FOUND_BY_VECTOR: [&str; 5] = ["id", "text", "heading", "page", "_distance"];
+pub const FOUND_BY_VECTOR: [&str; 2] = ["id", "_distance"];
 
 /// Read back by a full-text search; the vector gives the similarity.
-pub const FOUND_BY_TEXT: [&str; 6] = ["id", "text", "heading", "page", VECTOR, "_score"];
+pub const FOUND_BY_TEXT: [&str; 3] = ["id", VECTOR, "_score"];
+
+/// Read of the passages that are wanted in the end.
+pub const PASSAGE: [&str; 4] = ["id", "text", "heading", "page"];
 
 /// ```text
 /// id             text    {document}:{version}:{position}

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use arrow_array::{RecordBatch, cast::AsArray};
+use arrow_array::RecordBatch;
 use futures::TryStreamExt;
-use jobs::ports::{Embedding, Hit, Place, SearchFilter};
+use jobs::ports::{Embedding, Hit, Passage, Place, SearchFilter};
+use lance::dataset::ProjectionRequest;
 use lancedb::{
     DistanceType, Table,
     index::scalar::FullTextSearchQuery,
@@ -21,6 +22,8 @@ const REFINE: u32 = 1;
 /// Candidates of a partition's graph that a query keeps in view, per wanted hit, and at least.
 const EF_PER_HIT: usize = 2;
 const MIN_EF: usize = 64;
+/// A row's number is that of its fragment, above these bits, and its place in it.
+const FRAGMENT_BITS: u32 = 32;
 /// Rows that a least similarity may make the full-text leg look at.
 const MAX_LOOKED_AT: usize = 4096;
 
@@ -30,7 +33,7 @@ pub async fn by_vector(
     filter: &SearchFilter,
     limit: usize,
 ) -> lancedb::Result<Vec<Hit>> {
-    let mut search = table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_VECTOR));
+    let mut search = table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_VECTOR)).with_row_id();
     if let Some(filter) = filter::allowed(filter) {
         search = search.only_if(filter);
     }
@@ -61,8 +64,8 @@ pub async fn by_words(
     let mut looked_at = limit;
     loop {
         let words = FullTextSearchQuery::new(words.clone()).with_column(schema::WORDS.to_owned())?;
-        let mut search =
-            table.query().limit(looked_at).select(Select::columns(&schema::FOUND_BY_TEXT)).full_text_search(words);
+        let search = table.query().limit(looked_at).select(Select::columns(&schema::FOUND_BY_TEXT)).with_row_id();
+        let mut search = search.full_text_search(words);
         if let Some(filter) = filter::allowed(filter) {
             search = search.only_if(filter);
         }
@@ -80,19 +83,31 @@ pub async fn by_words(
     }
 }
 
-/// The texts at these places.
-pub async fn texts_at(table: &Table, places: &[Place]) -> lancedb::Result<HashMap<Place, String>> {
-    let search = table.query().only_if(filter::at(places)).select(Select::columns(&["id", "text"]));
-    let batches: Vec<RecordBatch> = search.execute().await?.try_collect().await?;
-    let mut texts = HashMap::new();
-    for batch in &batches {
-        let column = |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
-        let (Some(ids), Some(found)) = (column("id"), column("text")) else { return Err(rows::missing("text")) };
-        for (id, text) in ids.iter().zip(found) {
-            if let (Some(place), Some(text)) = (id.and_then(Place::parse), text) {
-                texts.insert(place, text.to_owned());
-            }
+/// The passages at these places.
+///
+/// Those whose rows are known are taken by them, without a plan. A row that has moved since, as when fragments were merged, is in
+/// no fragment or holds another place: those are looked for by their ids, which reads that column whole.
+pub async fn passages(table: &Table, wanted: &[(Place, Option<u64>)]) -> lancedb::Result<HashMap<Place, Passage>> {
+    let mut found = HashMap::new();
+    if let Some(dataset) = table.dataset() {
+        let dataset = dataset.get().await?;
+        let mut rows: Vec<u64> = wanted.iter().filter_map(|(_, row)| *row).collect();
+        // Taking from a fragment that is gone panics.
+        rows.retain(|row| dataset.fragment_bitmap().contains((row >> FRAGMENT_BITS) as u32));
+        // Sorted ones need not be put back into another order.
+        rows.sort_unstable();
+        if !rows.is_empty() {
+            let columns = ProjectionRequest::from_columns(schema::PASSAGE, dataset.schema());
+            found = rows::passages(&[dataset.take_rows(&rows, columns).await?])?;
         }
     }
-    Ok(texts)
+    found.retain(|place, _| wanted.iter().any(|(wanted, _)| wanted == place));
+    let places = wanted.iter().map(|(place, _)| *place);
+    let elsewhere: Vec<Place> = places.filter(|place| !found.contains_key(place)).collect();
+    if !elsewhere.is_empty() {
+        let search = table.query().only_if(filter::at(&elsewhere)).select(Select::columns(&schema::PASSAGE));
+        let batches: Vec<RecordBatch> = search.execute().await?.try_collect().await?;
+        found.extend(rows::passages(&batches)?);
+    }
+    Ok(found)
 }
