@@ -17,7 +17,7 @@ use jobs::{
         retrieval::DEFAULT_LIMIT,
     },
     kinds::retrieve::Legs,
-    ports::{Chunk, Collection, Embedder, Hit, Index, Place, SearchFilter, headed},
+    ports::{Chunk, Collection, Embedder, Index, Place, SearchFilter, headed},
 };
 
 use self::{configuration::Configuration, quality::Quality, set::QuestionSet};
@@ -62,8 +62,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             let all = SearchFilter::default();
             let mut legs = Legs::search(&embedder, &index, tenant, &question.text, &all, DEFAULT_LIMIT).await?;
             // Whatever any configuration may pick.
-            let places = legs.hits().map(Hit::place).collect();
-            legs.read(&index, Collection { tenant, model: embedder.model() }, &places).await?;
+            let hits = legs.hits().map(|hit| (hit.place(), hit.row)).collect();
+            legs.read(&index, Collection { tenant, model: embedder.model() }, &hits).await?;
             found.push(legs);
         }
         index.erase_tenant(tenant).await?;

@@ -115,7 +115,7 @@ impl Index for NoEngine {
     async fn passages(
         &self,
         _: Collection<'_>,
-        _: &[(Place, Option<u64>)],
+        _: &HashMap<Place, u64>,
     ) -> Result<HashMap<Place, Passage>, IndexError> {
         unreachable!("{NONE}")
     }

@@ -143,7 +143,7 @@ async fn note_vectors(
     let query = embedder.embed_query(ANY_QUERY).await?;
     let collection = Collection { tenant: erasure.tenant, model: embedder.model() };
     let found = index.search_vector(collection, &query, &filter(document), 1).await?;
-    let found: Vec<_> = found.iter().map(|hit| (hit.place(), Some(hit.row))).collect();
+    let found = found.iter().map(|hit| (hit.place(), hit.row)).collect();
     let passage = index.passages(collection, &found).await?.into_values().next();
     Ok(passage.map_or_else(|| ANY_QUERY.to_owned(), |passage| passage.text.chars().take(QUERY_CHARS).collect()))
 }

@@ -204,21 +204,17 @@ impl Retrieve {
         };
         let collection = Collection { tenant: self.tenant, model: embedder.model() };
         let before = legs.searched;
-        legs.read_best(index, collection, limit, with_neighbours).await?;
+        let exists = |place: &Place| searchable.get(&place.document).is_some_and(|shown| place.position < shown.chunks);
+        legs.read_best(index, collection, limit, with_neighbours, exists).await?;
         searched += legs.searched - before;
         metrics::histogram!("metachat_search_seconds").record(searched.as_secs_f64());
         let picked = legs.pick(legs.fusion(), limit);
-        let places: Vec<Place> = picked
-            .iter()
-            .take(with_neighbours)
-            .flat_map(|picked| picked.hit.place().beside())
-            .flatten()
-            .filter(|place| searchable.get(&place.document).is_some_and(|shown| place.position < shown.chunks))
-            .collect();
-        let around = neighbours(index, collection, &legs, &places).await?;
+        let beside = picked.iter().take(with_neighbours).flat_map(|picked| picked.hit.beside()).flatten();
+        let beside = beside.filter(|(place, _)| exists(place)).collect();
+        let around = neighbours(index, collection, &legs, beside).await?;
         let sources = picked.iter().filter_map(|picked| {
             let shown = searchable.get(&picked.hit.document)?;
-            let [before, after] = picked.hit.place().beside().map(|place| around.get(&place?).cloned());
+            let [before, after] = picked.hit.beside().map(|beside| around.get(&beside?.0).cloned());
             Some(source(picked, shown.name.clone(), before, after))
         });
         Ok((sources.collect(), legs.record(&query, embedder.model(), &picked)))
@@ -246,12 +242,12 @@ async fn neighbours(
     index: &dyn Index,
     collection: Collection<'_>,
     legs: &Legs,
-    places: &[Place],
+    mut wanted: HashMap<Place, u64>,
 ) -> Result<HashMap<Place, String>, Failure> {
-    let read = places.iter().filter_map(|place| Some((*place, legs.passage(*place)?.text.clone())));
+    let read = wanted.keys().filter_map(|place| Some((*place, legs.passage(*place)?.text.clone())));
     let mut around: HashMap<Place, String> = read.collect();
-    let missing = places.iter().filter(|place| !around.contains_key(place)).map(|place| (*place, None));
-    let looked_up = index.passages(collection, &missing.collect::<Vec<_>>()).await?;
+    wanted.retain(|place, _| !around.contains_key(place));
+    let looked_up = index.passages(collection, &wanted).await?;
     around.extend(looked_up.into_iter().map(|(place, passage)| (place, passage.text)));
     around.values_mut().for_each(shorten);
     Ok(around)

@@ -38,6 +38,14 @@ impl Hit {
     pub fn place(&self) -> Place {
         Place { document: self.document, version: self.version, position: self.position }
     }
+
+    /// The places before and after it, with the rows where they most likely are: a document's chunks are stored one after the other.
+    pub fn beside(&self) -> [Option<(Place, u64)>; 2] {
+        [-1, 1].map(|step| {
+            let position = self.position.checked_add_signed(step)?;
+            Some((Place { position, ..self.place() }, self.row.wrapping_add_signed(step.into())))
+        })
+    }
 }
 
 /// What one embedding model made of a tenant's documents: a table of its own, so that no query can reach another tenant's rows,
@@ -83,12 +91,6 @@ impl Place {
     /// `{document}:{version}:{position}`: stable, so that a second run writes the same rows.
     pub fn chunk_id(self) -> String {
         format!("{}:{}:{}", self.document, self.version, self.position)
-    }
-
-    /// The places before and after it.
-    pub fn beside(self) -> [Option<Self>; 2] {
-        [self.position.checked_sub(1), self.position.checked_add(1)]
-            .map(|position| position.map(|position| Self { position, ..self }))
     }
 
     /// The place that an id names.
@@ -166,11 +168,11 @@ pub trait Index: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError>;
 
-    /// The passages at these places; places that hold none are left out. With the row of a hit one is found without looking for
-    /// its place, if it has not moved since.
+    /// The passages at these places; places that hold none are left out. One that is at the row given with it is found without
+    /// looking for its place; any number will do otherwise.
     async fn passages(
         &self,
         collection: Collection<'_>,
-        wanted: &[(Place, Option<u64>)],
+        wanted: &HashMap<Place, u64>,
     ) -> Result<HashMap<Place, Passage>, IndexError>;
 }

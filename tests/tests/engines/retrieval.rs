@@ -51,7 +51,7 @@ async fn the_best_of_both_legs_comes_first_and_repeats_come_last() {
     let ask = async |query: &str, limit| {
         let all = SearchFilter::default();
         let mut legs = Legs::search(&embedder, &index, tenant, query, &all, limit).await.unwrap();
-        legs.read_best(&index, Collection { tenant, model: embedder.model() }, limit, 0).await.unwrap();
+        legs.read_best(&index, Collection { tenant, model: embedder.model() }, limit, 0, |_| true).await.unwrap();
         let picked = legs.pick(legs.fusion(), limit);
         let record = legs.record(query, embedder.model(), &picked);
         (picked.iter().map(|picked| picked.passage.text.clone()).collect::<Vec<_>>(), record)

@@ -10,7 +10,7 @@ use jobs::{
 use super::{
     Place,
     clock::{self, Times},
-    search::{CANDIDATES, search},
+    search::{BY_VECTOR, BY_WORDS, search},
     vectors::Clusters,
 };
 use crate::engines::index::LanceIndex;
@@ -51,7 +51,7 @@ pub async fn run(chunks: u32, place: &Place) -> anyhow::Result<()> {
 
     let mut same = 0;
     for ((vector, _), exact) in queries.iter().zip(&exact) {
-        same += ids(index.search_vector(collection, vector, &all, CANDIDATES).await?)
+        same += ids(index.search_vector(collection, vector, &all, BY_VECTOR).await?)
             .iter()
             .take(DEPTH)
             .filter(|id| exact.contains(*id))
@@ -68,8 +68,8 @@ pub async fn run(chunks: u32, place: &Place) -> anyhow::Result<()> {
             search(&index, collection, (vector, words), filter).await?;
         }
         for (vector, words) in &queries {
-            vector_leg.note(index.search_vector(collection, vector, filter, CANDIDATES)).await?;
-            text_leg.note(index.search_text(collection, words, vector, filter, CANDIDATES)).await?;
+            vector_leg.note(index.search_vector(collection, vector, filter, BY_VECTOR)).await?;
+            text_leg.note(index.search_text(collection, words, vector, filter, BY_WORDS)).await?;
             both.note(search(&index, collection, (vector, words), filter)).await?;
         }
         for (leg, times) in [("vector", vector_leg), ("words", text_leg), ("both at once", both)] {

@@ -4,8 +4,9 @@ use jobs::ports::{Collection, Embedding, Index, IndexError, SearchFilter};
 
 use crate::engines::index::LanceIndex;
 
-/// Candidates that a search for five results asks each leg for.
-pub const CANDIDATES: usize = 100;
+/// Candidates that a search for five results asks the vectors and the words for.
+pub const BY_VECTOR: usize = 20;
+pub const BY_WORDS: usize = 100;
 
 /// Passages that it reads then.
 const READ: usize = 20;
@@ -18,10 +19,10 @@ pub async fn search(
     filter: &SearchFilter,
 ) -> Result<(), IndexError> {
     let (by_vector, by_text) = tokio::try_join!(
-        index.search_vector(collection, vector, filter, CANDIDATES),
-        index.search_text(collection, words, vector, filter, CANDIDATES)
+        index.search_vector(collection, vector, filter, BY_VECTOR),
+        index.search_text(collection, words, vector, filter, BY_WORDS)
     )?;
     let best = by_vector.iter().zip(&by_text).flat_map(|(one, other)| [one, other]).take(READ);
-    let best: Vec<_> = best.map(|hit| (hit.place(), Some(hit.row))).collect();
+    let best = best.map(|hit| (hit.place(), hit.row)).collect();
     index.passages(collection, &best).await.map(drop)
 }

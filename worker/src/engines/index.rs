@@ -212,7 +212,7 @@ impl Index for LanceIndex {
     async fn passages(
         &self,
         collection: Collection<'_>,
-        wanted: &[(Place, Option<u64>)],
+        wanted: &HashMap<Place, u64>,
     ) -> Result<HashMap<Place, Passage>, IndexError> {
         if wanted.is_empty() {
             return Ok(HashMap::new());

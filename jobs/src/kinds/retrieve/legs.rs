@@ -18,11 +18,12 @@ use crate::{
     trace,
 };
 
-/// Candidates each leg brings, per wanted result: a passage that one leg ranks low still gets that leg's score.
+/// Candidates of the word leg, per wanted result: a passage that it ranks low still gets its score.
 const CANDIDATES_PER_RESULT: usize = 20;
-/// Most candidates of a leg.
+/// Most candidates of the word leg.
 const MAX_CANDIDATES: usize = 400;
-/// Passages that are read per wanted result, best first: some repeat others, and give way to those after them.
+/// Passages that are read per wanted result, best first: some repeat others, and give way to those after them. The vector leg brings no
+/// more: a passage of the word leg has its similarity anyway, and of those that words do not find the more similar one is the better.
 const READ_PER_RESULT: usize = 4;
 /// Hits of each leg that the record of a retrieval shows.
 const RECORDED: usize = 10;
@@ -55,7 +56,7 @@ pub struct Picked<'a> {
 }
 
 impl Legs {
-    /// Embeds a query and searches both legs at once for enough candidates to pick `limit` results from.
+    /// Embeds a query and searches both legs at once for candidates enough to pick `limit` results from.
     pub async fn search(
         embedder: &dyn Embedder,
         index: &dyn Index,
@@ -81,7 +82,7 @@ impl Legs {
         let collection = Collection { tenant, model: embedder.model() };
         let legs = async {
             tokio::try_join!(
-                index.search_vector(collection, &vector, filter, candidates),
+                index.search_vector(collection, &vector, filter, limit * READ_PER_RESULT),
                 index.search_text(collection, query, &vector, filter, candidates),
             )
         };
@@ -99,33 +100,33 @@ impl Legs {
         self.by_vector.iter().chain(&self.by_text)
     }
 
-    /// Reads what the best say, enough to pick `limit` results from, and what stands beside the first few of them where that was
-    /// found as well. Most candidates only lend their rank: what they say need not be read.
+    /// Reads what the best say, enough to pick `limit` results from, and what stands beside the first few of them, where that exists.
+    /// Most candidates only lend their score: what they say need not be read.
     pub async fn read_best(
         &mut self,
         index: &dyn Index,
         collection: Collection<'_>,
         limit: usize,
         with_neighbours: usize,
+        exists: impl Fn(&Place) -> bool,
     ) -> Result<(), Failure> {
-        let best = self.fused(self.fusion()).into_iter().take(limit * READ_PER_RESULT);
-        let best: Vec<Place> = best.map(|(hit, _)| hit.place()).collect();
-        let beside = best.iter().take(with_neighbours).flat_map(|place| place.beside()).flatten();
-        let wanted = best.iter().copied().chain(beside).collect();
+        let best: Vec<(&Hit, f32)> = self.fused(self.fusion()).into_iter().take(limit * READ_PER_RESULT).collect();
+        let beside = best.iter().take(with_neighbours).flat_map(|(hit, _)| hit.beside()).flatten();
+        let hits = best.iter().map(|(hit, _)| (hit.place(), hit.row));
+        // Where a hit really is counts for more than where it is thought to be.
+        let wanted = beside.filter(|(place, _)| exists(place)).chain(hits).collect();
         self.read(index, collection, &wanted).await
     }
 
-    /// Reads what the hits at these places say.
+    /// Reads what stands at these places.
     pub async fn read(
         &mut self,
         index: &dyn Index,
         collection: Collection<'_>,
-        places: &HashSet<Place>,
+        wanted: &HashMap<Place, u64>,
     ) -> Result<(), Failure> {
         let started = Instant::now();
-        let rows: HashMap<Place, u64> = self.hits().map(|hit| (hit.place(), hit.row)).collect();
-        let wanted = places.iter().filter_map(|place| Some((*place, Some(*rows.get(place)?))));
-        self.passages = index.passages(collection, &wanted.collect::<Vec<_>>()).await?;
+        self.passages = index.passages(collection, wanted).await?;
         self.searched += started.elapsed();
         Ok(())
     }

@@ -20,8 +20,9 @@ const MAX_FRAGMENTS: usize = 12;
 const SMALL_FRAGMENT: usize = 2048;
 /// Fragments that maintenance leaves as they are, if no two of them are small.
 const FEW_FRAGMENTS: usize = 4;
-/// Age at which a superseded version's files are removed; a search that still reads one ends long before.
-const KEEP_VERSIONS_MINUTES: i64 = 3;
+/// Age at which a superseded version's files are removed. A search that still reads one ends long before; a write that is based on one
+/// is tried again. Each search lists the versions that there are, which a flood of documents makes by the thousand.
+const KEEP_VERSIONS_MINUTES: i64 = 1;
 /// Rows from which a table has a vector index. Below, reading every vector is as fast and loses nothing.
 const INDEXED_ROWS: usize = 20_000;
 

@@ -24,6 +24,7 @@ const EF_PER_HIT: usize = 2;
 const MIN_EF: usize = 64;
 /// A row's number is that of its fragment, above these bits, and its place in it.
 const FRAGMENT_BITS: u32 = 32;
+const PLACE_MASK: u64 = (1 << FRAGMENT_BITS) - 1;
 /// Rows that a least similarity may make the full-text leg look at.
 const MAX_LOOKED_AT: usize = 4096;
 
@@ -85,25 +86,30 @@ pub async fn by_words(
 
 /// The passages at these places.
 ///
-/// Those whose rows are known are taken by them, without a plan. A row that has moved since, as when fragments were merged, is in
-/// no fragment or holds another place: those are looked for by their ids, which reads that column whole.
-pub async fn passages(table: &Table, wanted: &[(Place, Option<u64>)]) -> lancedb::Result<HashMap<Place, Passage>> {
+/// Those that are at the rows given are taken by them, without a plan. Where a row holds another place, as it moved when fragments were
+/// merged, the place is looked for by its id, which reads that column whole.
+pub async fn passages(table: &Table, wanted: &HashMap<Place, u64>) -> lancedb::Result<HashMap<Place, Passage>> {
     let mut found = HashMap::new();
     if let Some(dataset) = table.dataset() {
         let dataset = dataset.get().await?;
-        let mut rows: Vec<u64> = wanted.iter().filter_map(|(_, row)| *row).collect();
-        // Taking from a fragment that is gone panics.
-        rows.retain(|row| dataset.fragment_bitmap().contains((row >> FRAGMENT_BITS) as u32));
+        // Taking what is not there panics.
+        let lengths: HashMap<u64, u64> = dataset
+            .fragments()
+            .iter()
+            .map(|fragment| (fragment.id, fragment.physical_rows.unwrap_or_default() as u64))
+            .collect();
+        let exists = |row: &u64| lengths.get(&(row >> FRAGMENT_BITS)).is_some_and(|length| row & PLACE_MASK < *length);
+        let mut rows: Vec<u64> = wanted.values().copied().filter(exists).collect();
         // Sorted ones need not be put back into another order.
         rows.sort_unstable();
+        rows.dedup();
         if !rows.is_empty() {
             let columns = ProjectionRequest::from_columns(schema::PASSAGE, dataset.schema());
             found = rows::passages(&[dataset.take_rows(&rows, columns).await?])?;
         }
     }
-    found.retain(|place, _| wanted.iter().any(|(wanted, _)| wanted == place));
-    let places = wanted.iter().map(|(place, _)| *place);
-    let elsewhere: Vec<Place> = places.filter(|place| !found.contains_key(place)).collect();
+    found.retain(|place, _| wanted.contains_key(place));
+    let elsewhere: Vec<Place> = wanted.keys().copied().filter(|place| !found.contains_key(place)).collect();
     if !elsewhere.is_empty() {
         let search = table.query().only_if(filter::at(&elsewhere)).select(Select::columns(&schema::PASSAGE));
         let batches: Vec<RecordBatch> = search.execute().await?.try_collect().await?;
