@@ -169,11 +169,10 @@ impl Legs {
     }
 
     /// The best passages of both legs, of those that were read; those that repeat a better one come after those that do not.
-    pub fn pick(&self, fusion: Fusion, limit: usize) -> Vec<Picked<'_>> {
+    pub fn pick<'a>(&'a self, fusion: Fusion, limit: usize) -> Vec<Picked<'a>> {
         let places = |leg: &[Hit]| leg.iter().map(Hit::place).zip(0..).collect::<HashMap<Place, usize>>();
         let (by_vector, by_text) = (places(&self.by_vector), places(&self.by_text));
-        let picked = |(hit, score): (_, f32)| {
-            let hit: &Hit = hit;
+        let picked = |(hit, score): (&'a Hit, f32)| {
             let (place, text) = (hit.place(), by_text.get(&hit.place()).copied());
             Some(Picked {
                 hit,
