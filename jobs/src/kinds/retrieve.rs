@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-pub use legs::{Legs, Picked};
+pub use legs::{CANDIDATES_PER_RESULT, Legs, Picked, READ_PER_RESULT};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -180,11 +180,10 @@ impl Retrieve {
         let embedder = &*context.engines().embedding.of(models.current.as_deref())?.embedder;
         let index = &*context.engines().index;
         let mut round = 1;
-        let mut searched = Duration::ZERO;
+        let mut in_vain = Duration::ZERO;
         let (mut legs, searchable) = loop {
             let mut legs = Legs::search(embedder, index, self.tenant, &query, &filter, limit).await?;
             metrics::histogram!("metachat_embed_query_seconds").record(legs.embedded.as_secs_f64());
-            searched += legs.searched;
             // Only of the version that searches may return, so that a switch or a removal shows at once.
             let searchable = self.searchable(context, &legs, &filter).await?;
             let shown = |document: &DocumentId, version: &i32| {
@@ -200,14 +199,13 @@ impl Retrieve {
                 break (legs, searchable);
             }
             filter.hidden.extend(hidden);
+            in_vain += legs.searched;
             round += 1;
         };
         let collection = Collection { tenant: self.tenant, model: embedder.model() };
-        let before = legs.searched;
         let exists = |place: &Place| searchable.get(&place.document).is_some_and(|shown| place.position < shown.chunks);
         legs.read_best(index, collection, limit, with_neighbours, exists).await?;
-        searched += legs.searched - before;
-        metrics::histogram!("metachat_search_seconds").record(searched.as_secs_f64());
+        metrics::histogram!("metachat_search_seconds").record((in_vain + legs.searched).as_secs_f64());
         let picked = legs.pick(legs.fusion(), limit);
         let beside = picked.iter().take(with_neighbours).flat_map(|picked| picked.hit.beside()).flatten();
         let beside = beside.filter(|(place, _)| exists(place)).collect();

@@ -4,7 +4,7 @@ use std::{ops::DerefMut, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, SqlSafeStr, Transaction,
     migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -86,12 +86,12 @@ impl Database {
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
         // One round trip; the id is typed, so the statement cannot carry anything else.
         let statement = format!("begin; set local app.tenant_id = '{}'", tenant.uuid());
-        Ok(TenantTx { tenant, tx: begin(&self.app, statement).await? })
+        Ok(TenantTx { tenant, tx: begin(&self.app, AssertSqlSafe(statement)).await? })
     }
 
     /// Opens a transaction that sees every tenant's rows.
     pub async fn system(&self) -> Result<SystemTx, StoreError> {
-        Ok(SystemTx { tx: begin(&self.system, "begin".to_owned()).await? })
+        Ok(SystemTx { tx: begin(&self.system, "begin").await? })
     }
 
     /// A connection of the system role, for single statements that need no transaction around them.
@@ -138,9 +138,12 @@ impl Database {
 
 /// Opens a transaction, in a task of its own: a `begin` whose caller goes away is ended there, and rolled back. Cut off, it would
 /// leave its connection in the pool with a transaction open, which the next single statement joins and nobody commits.
-async fn begin(pool: &PgPool, statement: String) -> Result<Transaction<'static, Postgres>, StoreError> {
+async fn begin(
+    pool: &PgPool,
+    statement: impl SqlSafeStr + Send + 'static,
+) -> Result<Transaction<'static, Postgres>, StoreError> {
     let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(sqlx::AssertSqlSafe(statement)).await });
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
     Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
 }
 

@@ -1,15 +1,16 @@
 //! A search as the retriever makes it.
 
-use jobs::ports::{Collection, Embedding, Index, IndexError, SearchFilter};
+use jobs::{
+    domain::retrieval::DEFAULT_LIMIT,
+    kinds::retrieve::{CANDIDATES_PER_RESULT, READ_PER_RESULT},
+    ports::{Collection, Embedding, Index, IndexError, SearchFilter},
+};
 
 use crate::engines::index::LanceIndex;
 
 /// Candidates that a search for five results asks the vectors and the words for.
-pub const BY_VECTOR: usize = 20;
-pub const BY_WORDS: usize = 100;
-
-/// Passages that it reads then.
-const READ: usize = 20;
+pub const BY_VECTOR: usize = DEFAULT_LIMIT * READ_PER_RESULT;
+pub const BY_WORDS: usize = DEFAULT_LIMIT * CANDIDATES_PER_RESULT;
 
 /// Both legs at once, and what the best of them say.
 pub async fn search(
@@ -22,7 +23,7 @@ pub async fn search(
         index.search_vector(collection, vector, filter, BY_VECTOR),
         index.search_text(collection, words, vector, filter, BY_WORDS)
     )?;
-    let best = by_vector.iter().zip(&by_text).flat_map(|(one, other)| [one, other]).take(READ);
+    let best = by_vector.iter().zip(&by_text).flat_map(|(one, other)| [one, other]).take(BY_VECTOR);
     let best = best.map(|hit| (hit.place(), hit.row)).collect();
     index.passages(collection, &best).await.map(drop)
 }

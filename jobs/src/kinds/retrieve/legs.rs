@@ -19,12 +19,12 @@ use crate::{
 };
 
 /// Candidates of the word leg, per wanted result: a passage that it ranks low still gets its score.
-const CANDIDATES_PER_RESULT: usize = 20;
+pub const CANDIDATES_PER_RESULT: usize = 20;
 /// Most candidates of the word leg.
 const MAX_CANDIDATES: usize = 400;
 /// Passages that are read per wanted result, best first: some repeat others, and give way to those after them. The vector leg brings no
 /// more: a passage of the word leg has its similarity anyway, and of those that words do not find the more similar one is the better.
-const READ_PER_RESULT: usize = 4;
+pub const READ_PER_RESULT: usize = 4;
 /// Hits of each leg that the record of a retrieval shows.
 const RECORDED: usize = 10;
 

@@ -16,7 +16,7 @@ use jobs::{
     ports::{Chunk, Embedding, Hit, Passage, Place, headed},
 };
 
-use super::words;
+use super::{schema, words};
 
 /// How a leg scores its hits.
 #[derive(Clone, Copy)]
@@ -113,9 +113,8 @@ pub fn hits(batches: &[RecordBatch], score: Score) -> lancedb::Result<Vec<Hit>> 
 
 /// Dot product of two normalised vectors.
 fn similarity(batch: &RecordBatch, row: usize, query: &Embedding) -> lancedb::Result<f32> {
-    let vectors = batch.column_by_name("vector").and_then(|column| column.as_fixed_size_list_opt());
-    let vector = vectors.ok_or_else(|| missing("vector"))?.value(row);
-    let vector: &Float32Array = vector.as_primitive_opt().ok_or_else(|| missing("vector"))?;
+    let vector = column::<FixedSizeListArray>(batch, schema::VECTOR)?.value(row);
+    let vector: &Float32Array = vector.as_primitive_opt().ok_or_else(|| missing(schema::VECTOR))?;
     Ok(vector.values().iter().zip(query.iter()).map(|(a, b)| a * b).sum())
 }
 
