@@ -17,7 +17,7 @@ impl ObjectStore {
     pub async fn start() -> Self {
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
         let mut command = Command::new(setting("S3_SERVER"));
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).current_dir(folder.path());
+        command.arg(port.to_string()).current_dir(folder.path());
         let process = Process::start("s3", folder.path(), command);
         let url = format!("http://127.0.0.1:{port}");
         let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build().expect("a client");

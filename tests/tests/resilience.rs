@@ -212,6 +212,23 @@ async fn a_job_that_keeps_killing_workers_is_buried_and_its_neighbours_finish() 
     stack.finish().await;
 }
 
+/// A worker loads its engines after Postgres answered, which takes seconds; Postgres may be restarted meanwhile.
+#[tokio::test]
+async fn a_worker_whose_connection_is_cut_while_it_starts_starts() {
+    let mut stack = Stack::builder().start().await;
+    let mut owner = stack.database.owner().await.begin().await.unwrap();
+    sqlx::query("lock table embedding_models in access exclusive mode").execute(&mut *owner).await.unwrap();
+    stack.launch_worker();
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+               where datname = current_database() and wait_event_type = 'Lock' and query like '%embedding_models%'
+                 and pid <> pg_backend_pid()";
+    eventually("a connection is cut", LIMIT, async || (stack.database.count(cut).await == 1).then_some(())).await;
+    owner.rollback().await.unwrap();
+
+    stack.ready().await;
+    stack.finish().await;
+}
+
 /// The pool asks a connection whether it lives when it was unused for a second, and not before each transaction.
 #[tokio::test]
 async fn a_connection_that_died_while_it_was_idle_is_not_given_out() {

@@ -16,7 +16,7 @@ use jobs::{
         Dispatcher, GroupCommit, Lanes, Runtime,
         signals::{Announcements, Topic, WakeUps},
     },
-    store::{Database, Scope, embedding_models},
+    store::{Database, Scope, StoreError, embedding_models},
     trace,
 };
 use tokio::{
@@ -58,7 +58,10 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         () = signals.next() => return Ok(()),
     }
     let engines = engines::connect(config.engines.clone()).await?;
-    announce(&database, &engines.embedding).await?;
+    tokio::select! {
+        () = announced(&database, &engines.embedding) => {}
+        () = signals.next() => return Ok(()),
+    }
     disk::watch(&config.engines.index.lancedb_uri, &config.originals.originals_uri)?;
 
     let stop = CancellationToken::new();
@@ -130,15 +133,24 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until it is noted: Postgres may have gone away while the engines started.
+async fn announced(database: &Database, models: &Models) {
+    while let Err(error) = announce(database, models).await {
+        tracing::warn!(%error, "waiting for Postgres (DATABASE_URL) to note the embedding models");
+        tokio::time::sleep(DEPENDENCY_RETRY).await;
+    }
+}
+
 /// Notes which embedding models this worker has, for `metachat index`.
-async fn announce(database: &Database, models: &Models) -> anyhow::Result<()> {
+async fn announce(database: &Database, models: &Models) -> Result<(), StoreError> {
     let mut tx = database.system().await?;
     for Model { embedder, .. } in models.all() {
-        let (id, dimension) = (embedder.model(), i32::try_from(embedder.dimension())?);
+        let id = embedder.model();
+        let dimension = i32::try_from(embedder.dimension()).expect("a dimension is some hundreds");
         let name = id.rsplit_once('@').map_or(id, |(name, _version)| name);
         embedding_models::announce(tx.connection(), id, name, dimension).await?;
     }
-    Ok(tx.commit().await?)
+    tx.commit().await
 }
 
 /// Waits until Postgres (with its schema) and Redis answer, saying which one does not.
