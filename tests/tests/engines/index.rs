@@ -4,6 +4,7 @@ use jobs::{
     domain::ids::{DocumentId, TenantId},
     ports::{Chunk, Collection, Embedding, Hit, Index, Passage, Place, SearchFilter, Versions},
 };
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use worker::engines::index::{IndexConfig, LanceIndex};
@@ -294,5 +295,39 @@ async fn several_writers_lose_nothing_and_small_adds_are_merged() {
         let all = SearchFilter::default();
         assert_eq!(index.search_vector(of(tenant), &vector(0.0), &all, 100).await.unwrap().len(), 60);
         assert_eq!(index.search_text(of(tenant), "boot", &vector(0.0), &all, 100).await.unwrap().len(), 60);
+    }
+}
+
+/// A table that has outgrown reading every vector has an index of them, to which what comes later is added in few parts.
+#[tokio::test]
+async fn a_large_table_finds_what_trickles_in() {
+    let directory = TempDir::new().unwrap();
+    let index = connect(&directory).await;
+    let (tenant, all) = (TenantId::generate(), SearchFilter::default());
+    let mut random = StdRng::seed_from_u64(1);
+    let mut chunks: Vec<Vec<Chunk>> = Vec::new();
+    for rows in [400; 14].into_iter().chain([50; 26]) {
+        let mut turn = || (0..DIMENSION).map(|_| random.random_range(-1.0_f32..1.0)).collect();
+        chunks.push((0..rows).map(|n| Chunk { vector: turn(), ..chunk(n, "boots", &[]) }).collect());
+    }
+    let mut added: Vec<(Place, Embedding)> = Vec::new();
+    for (n, mut chunks) in chunks.into_iter().enumerate() {
+        let document = DocumentId::generate();
+        for chunk in &mut chunks {
+            chunk.text = format!("row{}", added.len());
+            added.push((Place { document, version: 1, position: chunk.position }, chunk.vector.clone()));
+        }
+        index.add(of(tenant), document, 1, chunks).await.unwrap();
+        if n == 30 {
+            index.maintain(of(tenant)).await.unwrap();
+        }
+        for (place, vector) in added.iter().rev().step_by(997) {
+            assert_eq!(index.search_vector(of(tenant), vector, &all, 5).await.unwrap()[0].place(), *place, "{n}");
+        }
+        for row in [0, added.len() - 1] {
+            let (place, vector) = &added[row];
+            let hits = index.search_text(of(tenant), &format!("row{row}"), vector, &all, 5).await.unwrap();
+            assert_eq!(hits[0].place(), *place, "{n}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Collection, Hit, Index, SearchFilter, Versions},
+    ports::{Collection, Embedding, Hit, Index, SearchFilter, Versions},
 };
 
 use super::{
@@ -37,11 +37,6 @@ pub async fn run(chunks: u32, place: &Place) -> anyhow::Result<()> {
     let queries: Vec<_> = (0..SEARCHES).map(|_| (clusters.vector(), clusters.words())).collect();
     let all = SearchFilter::default();
 
-    // Before it has an index, the table is read whole.
-    let mut exact = Vec::new();
-    for (vector, _) in queries.iter().take(RECALLED) {
-        exact.push(ids(index.search_vector(collection, vector, &all, DEPTH).await?));
-    }
     let started = Instant::now();
     index.maintain(collection).await?;
     println!("  indexed in {:.1} s", started.elapsed().as_secs_f64());
@@ -49,6 +44,8 @@ pub async fn run(chunks: u32, place: &Place) -> anyhow::Result<()> {
     index.maintain(collection).await?;
     println!("  looked after again, with nothing to do, in {:.3} s", started.elapsed().as_secs_f64());
 
+    let vectors = queries.iter().take(RECALLED).map(|(vector, _)| vector);
+    let exact = nearest(vectors.collect(), Clusters::of(chunks as usize, 1), chunks as usize, &documents);
     let mut same = 0;
     for ((vector, _), exact) in queries.iter().zip(&exact) {
         same += ids(index.search_vector(collection, vector, &all, BY_VECTOR).await?)
@@ -106,6 +103,29 @@ pub async fn fill(
         left -= count;
     }
     Ok(documents)
+}
+
+/// Ids of the chunks nearest to each query, compared with all that [`fill`] has added.
+fn nearest(
+    queries: Vec<&Embedding>,
+    mut clusters: Clusters,
+    chunks: usize,
+    documents: &[DocumentId],
+) -> Vec<Vec<String>> {
+    let mut nearest: Vec<Vec<(f32, usize)>> = vec![Vec::new(); queries.len()];
+    for n in 0..chunks {
+        let vector = clusters.chunk(0).vector;
+        for (query, nearest) in queries.iter().zip(&mut nearest) {
+            let similarity: f32 = query.iter().zip(vector.iter()).map(|(one, other)| one * other).sum();
+            if nearest.len() < DEPTH || similarity > nearest[DEPTH - 1].0 {
+                nearest.push((similarity, n));
+                nearest.sort_by(|one, other| other.0.total_cmp(&one.0));
+                nearest.truncate(DEPTH);
+            }
+        }
+    }
+    let id = |n: usize| format!("{}:1:{}", documents[n / PER_DOCUMENT], n % PER_DOCUMENT);
+    nearest.iter().map(|nearest| nearest.iter().map(|(_, n)| id(*n)).collect()).collect()
 }
 
 fn ids(hits: Vec<Hit>) -> Vec<String> {

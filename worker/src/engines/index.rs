@@ -26,6 +26,8 @@ const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
 const WRITE_PATIENCE: Duration = Duration::from_secs(120);
 /// Attempts at a write that loses against another process's commit, besides those LanceDB makes itself.
 const WRITE_RETRIES: usize = 6;
+/// Attempts at a search whose files another process removes meanwhile.
+const SEARCH_RETRIES: usize = 2;
 /// Longest maintenance of a tenant's tables: a vector index over a million rows takes minutes.
 const MAINTENANCE_PATIENCE: Duration = Duration::from_secs(1200);
 
@@ -39,9 +41,9 @@ pub struct IndexConfig {
 
 /// LanceDB through its Rust library, in process.
 ///
-/// Small tables are searched exactly: a query reads every vector of its tenant and loses no recall. Maintenance gives a
-/// table a vector index when it outgrows that; rows added since are still read one by one, so none is missed. Every read
-/// looks for commits of other processes first, so a document is found as soon as its job is done, wherever it ran.
+/// Small tables are searched exactly: a query reads every vector of its tenant and loses no recall. A table that outgrows that
+/// has a vector index; rows that it does not hold yet are still read one by one, so none is missed. Every read looks for commits
+/// of other processes first, so a document is found as soon as its job is done, wherever it ran.
 pub struct LanceIndex {
     tables: Tables,
 }
@@ -51,24 +53,35 @@ impl LanceIndex {
         Ok(Self { tables: Tables::connect(&config.lancedb_uri).await? })
     }
 
-    async fn write<T, F>(&self, tenant: TenantId, mut work: impl FnMut() -> F) -> Result<T, IndexError>
+    async fn write<T, F>(&self, tenant: TenantId, work: impl FnMut() -> F) -> Result<T, IndexError>
+    where
+        F: Future<Output = lancedb::Result<T>>,
+    {
+        in_time(WRITE_PATIENCE, self.again(tenant, WRITE_RETRIES, work)).await
+    }
+
+    async fn read<T, F>(&self, tenant: TenantId, work: impl FnMut() -> F) -> Result<T, IndexError>
+    where
+        F: Future<Output = lancedb::Result<T>>,
+    {
+        in_time(SEARCH_PATIENCE, self.again(tenant, SEARCH_RETRIES, work)).await
+    }
+
+    /// Does something, and again so many times while it fails.
+    async fn again<T, F>(&self, tenant: TenantId, retries: usize, mut work: impl FnMut() -> F) -> lancedb::Result<T>
     where
         F: Future<Output = lancedb::Result<T>>,
     {
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(50))
             .with_max_delay(Duration::from_secs(2))
-            .with_max_times(WRITE_RETRIES)
+            .with_max_times(retries)
             .with_jitter();
         let work = || self.forgetful(tenant, work());
-        let attempts = work.retry(backoff).when(is_worth_a_retry).notify(|error, delay| {
-            tracing::debug!(%error, ?delay, "retrying a write to the index");
-        });
-        in_time(WRITE_PATIENCE, attempts).await
-    }
-
-    async fn read<T>(&self, tenant: TenantId, work: impl Future<Output = lancedb::Result<T>>) -> Result<T, IndexError> {
-        in_time(SEARCH_PATIENCE, self.forgetful(tenant, work)).await
+        work.retry(backoff)
+            .when(is_worth_a_retry)
+            .notify(|error, delay| tracing::debug!(%error, ?delay, "using the index once more"))
+            .await
     }
 
     /// Closes the tenant's tables when something fails, so that the next call does not meet one that was dropped or made
@@ -130,7 +143,7 @@ impl Index for LanceIndex {
     }
 
     async fn rows(&self, collection: Collection<'_>) -> Result<u64, IndexError> {
-        self.read(collection.tenant, async {
+        self.read(collection.tenant, || async {
             match self.tables.open(collection).await? {
                 Some(table) => Ok(table.count_rows(None).await? as u64),
                 None => Ok(0),
@@ -141,7 +154,7 @@ impl Index for LanceIndex {
 
     async fn count(&self, tenant: TenantId, document: Option<DocumentId>) -> Result<u64, IndexError> {
         let rows = document.map(|document| filter::versions(document, Versions::All));
-        self.read(tenant, async {
+        self.read(tenant, || async {
             let mut count = 0;
             for table in self.tables.all(tenant).await? {
                 count += table.count_rows(rows.clone()).await? as u64;
@@ -179,7 +192,7 @@ impl Index for LanceIndex {
         filter: &SearchFilter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        self.read(collection.tenant, async {
+        self.read(collection.tenant, || async {
             match self.tables.open(collection).await? {
                 Some(table) => search::by_vector(&table, query, filter, limit).await,
                 None => Ok(Vec::new()),
@@ -200,9 +213,9 @@ impl Index for LanceIndex {
         if words.is_empty() {
             return Ok(Vec::new());
         }
-        self.read(collection.tenant, async {
+        self.read(collection.tenant, || async {
             match self.tables.open(collection).await? {
-                Some(table) => search::by_words(&table, words, vector, filter, limit).await,
+                Some(table) => search::by_words(&table, &words, vector, filter, limit).await,
                 None => Ok(Vec::new()),
             }
         })
@@ -217,7 +230,7 @@ impl Index for LanceIndex {
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
-        self.read(collection.tenant, async {
+        self.read(collection.tenant, || async {
             match self.tables.open(collection).await? {
                 Some(table) => search::passages(&table, wanted).await,
                 None => Ok(HashMap::new()),
@@ -245,7 +258,7 @@ pub async fn drop_tenant(config: &IndexConfig, tenant: TenantId) -> anyhow::Resu
     Ok(index.erase_tenant(tenant).await?)
 }
 
-/// Another process's commit or a storage failure; what the request itself does wrong stays wrong.
+/// Another process's commit, files that it removed, or a storage failure; what the request itself does wrong stays wrong.
 fn is_worth_a_retry(error: &lancedb::Error) -> bool {
     use lancedb::Error;
     !matches!(

@@ -57,14 +57,14 @@ pub async fn by_vector(
 /// similar.
 pub async fn by_words(
     table: &Table,
-    words: String,
+    words: &str,
     vector: &Embedding,
     filter: &SearchFilter,
     limit: usize,
 ) -> lancedb::Result<Vec<Hit>> {
     let mut looked_at = limit;
     loop {
-        let words = FullTextSearchQuery::new(words.clone()).with_column(schema::WORDS.to_owned())?;
+        let words = FullTextSearchQuery::new(words.to_owned()).with_column(schema::WORDS.to_owned())?;
         let search = table.query().limit(looked_at).select(Select::columns(&schema::FOUND_BY_TEXT)).with_row_id();
         let mut search = search.full_text_search(words);
         if let Some(filter) = filter::allowed(filter) {
