@@ -169,6 +169,11 @@ impl Shared {
         TenantTx::begin(&self.database, Some(tenant)).await
     }
 
+    /// As [`AppState::read`], for what is found by its key and read over and over.
+    pub async fn look_up(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
+        self.database.tenant_by_key(tenant).await
+    }
+
     /// Opens a transaction that may add jobs for a tenant.
     pub async fn work(&self, tenant: &Tenant, trace: &Traceparent) -> Result<Work<TenantTx>, StoreError> {
         let share = tenant.plan.share();

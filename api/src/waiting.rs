@@ -72,7 +72,7 @@ pub async fn for_message(
     let mut waiter = Waiter::new(state, Topic::Ended, id.uuid(), wait);
     let mut last = place.is_none();
     loop {
-        let mut tx = state.read(tenant).await?;
+        let mut tx = state.look_up(tenant).await?;
         let status = answers::status(&mut tx, id).await?;
         if last || status.is_none_or(|status| status.is_final()) {
             let message = answers::find(&mut tx, id).await?;

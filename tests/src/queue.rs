@@ -35,5 +35,6 @@ pub fn new_job(kind: &'static str, key: &str) -> NewJob {
         priority: 5,
         delay: Duration::ZERO,
         traceparent: None,
+        event: None,
     }
 }

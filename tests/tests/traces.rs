@@ -82,8 +82,8 @@ async fn a_message_is_one_trace_from_its_request_to_the_webhook() {
     client.create_endpoint(&receiver.url(), &["message.sent"]).await.unwrap();
 
     let message = ask(&client, &traceparent(1, true)).await;
-    let spans = trace(&collector, 1, 13).await;
-    let expected = "POST /v1/messages(emit_event,ingest_message(emit_event,retrieve(complete(chat,score_confidence(\
+    let spans = trace(&collector, 1, 11).await;
+    let expected = "POST /v1/messages(ingest_message(retrieve(complete(chat,score_confidence(\
                     emit_event(deliver_webhook(POST)))),embed_query,search)))";
     assert_eq!(shape(&spans, CALLER), expected);
 
@@ -115,7 +115,7 @@ async fn a_message_is_one_trace_from_its_request_to_the_webhook() {
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     let document = &named(&all, "embed_document").trace;
-    let expected = "POST /v1/documents(embed_document(add_to_index,embed_passages,emit_event,read_document))";
+    let expected = "POST /v1/documents(embed_document(add_to_index,embed_passages,read_document))";
     collector
         .wait_until(LIMIT, |_| shape(&collector.trace(document), None) == expected)
         .await
@@ -163,10 +163,10 @@ async fn a_retry_and_a_message_that_waits_for_its_turn_stay_in_their_traces() {
     client.final_message(&second.id, LIMIT).await.unwrap();
 
     // The failed run and its repetition, which the relay pushed, are siblings.
-    let answered = "complete(chat,score_confidence(emit_event))";
+    let answered = "complete(chat,score_confidence)";
     let retrieved = format!("retrieve(complete(chat),{answered},embed_query,search)");
-    let spans = trace(&collector, 1, 13).await;
-    let expected = format!("POST /v1/messages(emit_event,ingest_message(emit_event,{retrieved}))");
+    let spans = trace(&collector, 1, 10).await;
+    let expected = format!("POST /v1/messages(ingest_message({retrieved}))");
     assert_eq!(shape(&spans, CALLER), expected);
     let mut runs: Vec<(&str, &str, bool)> = spans
         .iter()
@@ -179,8 +179,8 @@ async fn a_retry_and_a_message_that_waits_for_its_turn_stay_in_their_traces() {
     assert!(log.contains(&format!("{:032x}", 1)), "the line of a failed run names the trace: {log}");
 
     // The turn that the first one's end gave it is the second one's own.
-    let spans = trace(&collector, 2, 10).await;
-    let expected = format!("POST /v1/messages(ingest_message(emit_event),retrieve({answered},embed_query,search))");
+    let spans = trace(&collector, 2, 8).await;
+    let expected = format!("POST /v1/messages(ingest_message,retrieve({answered},embed_query,search))");
     assert_eq!(shape(&spans, CALLER), expected);
     stack.finish().await;
 }
@@ -198,7 +198,7 @@ async fn a_trace_that_its_caller_does_not_record_is_passed_on_and_not_recorded()
     let delivery = receiver.wait_for(1, LIMIT).await.unwrap().remove(0);
     assert_eq!(delivery.headers["traceparent"].to_str().unwrap(), traceparent(1, false));
     ask(&client, &traceparent(2, true)).await;
-    trace(&collector, 2, 13).await;
+    trace(&collector, 2, 11).await;
     assert_eq!(collector.trace(&format!("{:032x}", 1)), []);
     stack.finish().await;
 }

@@ -41,6 +41,33 @@ async fn an_event_reaches_its_subscribers_once_signed_with_one_id() {
     stack.finish().await;
 }
 
+/// An endpoint of the tenant wants it by the time it is written; the end of a message may have a callback.
+#[tokio::test]
+async fn an_event_has_a_job_only_if_it_is_wanted() {
+    let stack = Stack::start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let (_, neighbour) = stack.tenant("Next door").await;
+    endpoint(&client, Behaviour::default(), &["document.failed"]).await;
+    endpoint(&neighbour, Behaviour::default(), &[]).await;
+    let callback = Receiver::start().await.unwrap();
+    for callback_url in [None, Some(callback.url())] {
+        let submission = Submission { callback_url, ..Submission::new("Is anybody there today?") };
+        let message = client.submit(&submission).await.unwrap().message;
+        client.final_message(&message.id, LIMIT).await.unwrap();
+    }
+    stack.idle(LIMIT).await;
+
+    assert_eq!(callback.deliveries().len(), 1);
+    let carried = "select e.type from events e join job_history h on h.kind = 'emit_event' and h.key = 'evt_' || replace(e.id::text, '-', '')";
+    let owner = stack.database.owner().await;
+    assert_eq!(
+        sqlx::query_scalar::<_, String>(carried).fetch_all(owner).await.unwrap(),
+        ["message.sent", "message.sent"]
+    );
+    assert_eq!(stack.database.count("select count(*) from events where type = 'message.received'").await, 2);
+    stack.finish().await;
+}
+
 #[tokio::test]
 async fn a_failing_endpoint_is_tried_again_and_every_try_is_recorded() {
     let stack = Stack::start().await;

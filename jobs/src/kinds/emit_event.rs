@@ -1,7 +1,8 @@
 //! Carries an event from the outbox to those who want it.
 //!
 //! - **What:** decides who receives the event and adds one delivery for each.
-//! - **Who enqueues it:** [`emit`], in the transaction that writes the event.
+//! - **Who enqueues it:** [`emit`], in the transaction that writes the event, when an endpoint wants it by then or it may go to a
+//!   message's callback.
 //! - **Twice:** the second run finds its job finished and adds nothing.
 //! - **Gives up:** the event stays in the outbox and in `GET /v1/events`; its deliveries are replayed with the job.
 
@@ -24,7 +25,7 @@ use crate::{
     },
 };
 
-/// Writes an event into the outbox of the transaction's tenant, with the job that carries it on.
+/// Writes an event into the outbox of the transaction's tenant, with the job that carries it on if anybody may want it.
 pub fn emit(work: &mut Work<TenantTx>, event: NewEvent) -> Result<(), StoreError> {
     let tenant = work.tx().tenant();
     emit_for(work, tenant, event)
@@ -33,9 +34,8 @@ pub fn emit(work: &mut Work<TenantTx>, event: NewEvent) -> Result<(), StoreError
 /// As [`emit`], for a tenant found out in a transaction of the platform.
 pub(super) fn emit_for<S: Scope>(work: &mut Work<S>, tenant: TenantId, event: NewEvent) -> Result<(), StoreError> {
     work.count(metrics::counter!("metachat_events_total", "type" => event.event_type.as_str()));
-    work.enqueue(&EmitEvent { tenant, event: event.id, subject: event.subject })?;
-    work.report(tenant, event);
-    Ok(())
+    let carrier = EmitEvent { tenant, event: event.id, subject: event.subject };
+    work.report(tenant, event, &carrier)
 }
 
 #[derive(Debug, Serialize, Deserialize)]

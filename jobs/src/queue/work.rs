@@ -84,9 +84,14 @@ impl<S: Scope> Work<S> {
         self.traceparent.clone()
     }
 
-    /// Adds an event to the outbox, for the job that carries it on: it is written together with the jobs.
-    pub(crate) fn report(&mut self, tenant: TenantId, event: NewEvent) {
+    /// Adds an event to the outbox, with the job that carries it on: they are written together with the jobs. The job is left out
+    /// when no endpoint wants the event, unless it may have other receivers.
+    pub(crate) fn report<J: Job>(&mut self, tenant: TenantId, event: NewEvent, carrier: &J) -> Result<(), StoreError> {
+        let carrier = row(carrier, Duration::ZERO, self.traceparent.clone())?;
+        let only_for_endpoints = (!event.event_type.reaches_callback()).then_some(event.id);
+        self.jobs.push(NewJob { event: only_for_endpoints, ..carrier });
         self.events.push((tenant, event));
+        Ok(())
     }
 
     /// Tells whoever listens for a message or search, once the transaction has committed.
@@ -156,5 +161,6 @@ pub(super) fn row<J: Job>(job: &J, delay: Duration, traceparent: Option<String>)
         priority: J::LANE.priority,
         delay,
         traceparent,
+        event: None,
     })
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::domain::{
     event::NewEvent,
-    ids::{ConversationId, JobId, MessageId, TenantId},
+    ids::{ConversationId, EventId, JobId, MessageId, TenantId},
     plan::{Plan, Share},
 };
 
@@ -33,6 +33,8 @@ pub struct NewJob {
     /// Zero for a job that is due at once.
     pub delay: Duration,
     pub traceparent: Option<String>,
+    /// The event without which it has nothing to do: it is written only when an endpoint wants that event.
+    pub event: Option<EventId>,
 }
 
 /// A place in an order of jobs: by a time, then by id.
@@ -70,6 +72,7 @@ struct Columns {
     priorities: Vec<i16>,
     delays: Vec<f64>,
     traces: Vec<Option<String>>,
+    events: Vec<Option<Uuid>>,
 }
 
 impl Columns {
@@ -83,11 +86,12 @@ impl Columns {
         self.priorities.push(i16::from(job.priority));
         self.delays.push(job.delay.as_secs_f64());
         self.traces.push(job.traceparent.clone());
+        self.events.push(job.event.map(EventId::uuid));
     }
 }
 
 /// Writes jobs, and events into the outbox; returns the ids of the jobs written. A job whose kind and key wait unfinished
-/// already is not written again.
+/// already is not written again, and one for an event only when an endpoint wants that.
 pub async fn insert(
     connection: &mut PgConnection,
     jobs: &[NewJob],
@@ -100,6 +104,12 @@ pub async fn insert(
              insert into events (id, tenant_id, type, conversation_id, message_id, data, created_at)
              select * from unnest($11::uuid[], $12::uuid[], $13::text[], $14::uuid[], $15::uuid[], $16::jsonb[],
                $17::timestamptz[])
+           ),
+           wanted as (
+             select e.id from unnest($11::uuid[], $12::uuid[], $13::text[]) as e(id, tenant_id, type)
+             where exists (
+               select from webhook_endpoints w
+               where w.tenant_id = e.tenant_id and w.enabled and (w.event_types = '{}' or e.type = any(w.event_types)))
            )
            insert into jobs (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, traceparent)
            select id, tenant_id, kind, key, payload, subject, priority,
@@ -107,8 +117,9 @@ pub async fn insert(
              clock_timestamp() + make_interval(secs => case when delay = 0 then $10 else delay end),
              traceparent
            from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::uuid[], $7::smallint[],
-             $8::float8[], $9::text[])
-             as t(id, tenant_id, kind, key, payload, subject, priority, delay, traceparent)
+             $8::float8[], $9::text[], $18::uuid[])
+             as t(id, tenant_id, kind, key, payload, subject, priority, delay, traceparent, event_id)
+           where event_id is null or event_id in (select id from wanted)
            on conflict (kind, key) do nothing
            returning id"#,
         &columns.ids,
@@ -129,6 +140,7 @@ pub async fn insert(
         &events.iter().map(|(_, event)| event.message.map(MessageId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
         &events.iter().map(|(_, event)| event.data.clone()).collect::<Vec<_>>(),
         &events.iter().map(|(_, event)| event.id.created_at()).collect::<Vec<_>>(),
+        &columns.events as &[Option<Uuid>],
     )
     .fetch_all(connection)
     .await?;
