@@ -1,6 +1,7 @@
 //! Messages and the state of their answers.
 //!
-//! Every look-up by id also names `created_at`, which the id holds, so that Postgres reads one partition.
+//! Every look-up by id also names `created_at`, which the id holds, so that Postgres reads one partition. One by conversation names the
+//! time since that was opened, with a day on either side for clocks that differ: of the year of partitions that are there it needs few.
 
 use serde_json::Value;
 
@@ -95,10 +96,12 @@ pub async fn history(
     let rows = sqlx::query!(
         "select role, text from messages
          where conversation_id = $1 and (seq < $2 or role <> 'customer')
+           and created_at between $4::timestamptz - interval '1 day' and now() + interval '1 day'
          order by seq desc limit $3",
         conversation.uuid(),
         before_seq,
         HISTORY,
+        conversation.created_at(),
     )
     .fetch_all(tx.connection())
     .await?;
@@ -142,9 +145,12 @@ pub async fn next_queued(
 ) -> Result<Vec<Queued>, StoreError> {
     let rows = sqlx::query!(
         r#"select id, text, traceparent, ingested_at is not null as "ingested!" from messages
-           where conversation_id = $1 and status = 'queued' order by seq limit $2"#,
+           where conversation_id = $1 and status = 'queued'
+             and created_at between $3::timestamptz - interval '1 day' and now() + interval '1 day'
+           order by seq limit $2"#,
         conversation.uuid(),
         limit as i64,
+        conversation.created_at(),
     )
     .fetch_all(tx.connection())
     .await?;
