@@ -163,9 +163,9 @@ async fn a_retry_and_a_message_that_waits_for_its_turn_stay_in_their_traces() {
     client.final_message(&second.id, LIMIT).await.unwrap();
 
     // The failed run and its repetition, which the relay pushed, are siblings.
-    let answered = "complete(chat,score_confidence)";
+    let answered = "complete(chat,score_confidence(emit_event))";
     let retrieved = format!("retrieve(complete(chat),{answered},embed_query,search)");
-    let spans = trace(&collector, 1, 10).await;
+    let spans = trace(&collector, 1, 11).await;
     let expected = format!("POST /v1/messages(ingest_message({retrieved}))");
     assert_eq!(shape(&spans, CALLER), expected);
     let mut runs: Vec<(&str, &str, bool)> = spans
@@ -179,7 +179,7 @@ async fn a_retry_and_a_message_that_waits_for_its_turn_stay_in_their_traces() {
     assert!(log.contains(&format!("{:032x}", 1)), "the line of a failed run names the trace: {log}");
 
     // The turn that the first one's end gave it is the second one's own.
-    let spans = trace(&collector, 2, 8).await;
+    let spans = trace(&collector, 2, 9).await;
     let expected = format!("POST /v1/messages(ingest_message,retrieve({answered},embed_query,search))");
     assert_eq!(shape(&spans, CALLER), expected);
     stack.finish().await;

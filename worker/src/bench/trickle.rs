@@ -20,6 +20,7 @@ use crate::engines::index::LanceIndex;
 const PER_DOCUMENT: u32 = 2;
 /// Documents between two runs of upkeep: five minutes of a document every second.
 const UPKEEP_EVERY: u32 = 300;
+/// Until the last upkeep, which removes what was superseded by then; the job comes every five minutes.
 const UPKEEP_AFTER: Duration = Duration::from_secs(20);
 /// Documents added to the other table at a time.
 const AT_ONCE: usize = 500;
@@ -55,7 +56,6 @@ pub async fn run(documents: u32, place: &Place) -> anyhow::Result<()> {
         index.add(fresh, DocumentId::generate(), 1, chunks).await?;
     }
     index.maintain(fresh).await?;
-    // The job comes every five minutes, when what was superseded may be removed.
     tokio::time::sleep(UPKEEP_AFTER).await;
     index.maintain(trickled).await?;
 
