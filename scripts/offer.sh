@@ -15,10 +15,10 @@ install() { # PACKAGE VERSION FOLDER
   mv "$made" "$3"
 }
 
-# Prints the path of a command that runs it by its module: a venv's own scripts hold the path it was made at.
-offer() { # PACKAGE VERSION MODULE FOLDER
+# Prints the path of a command that runs a program with it, a module's or a file: a venv's own scripts hold the path it was made at.
+offer() { # PACKAGE VERSION PROGRAM FOLDER
   install "$1" "$2" "$4"
-  printf '#!/bin/sh\nexec "%s/bin/python" -m %s "$@"\n' "$4" "$3" >"$4/run"
+  printf '#!/bin/sh\nexec "%s/bin/python" %s "$@"\n' "$4" "$3" >"$4/run"
   chmod +x "$4/run"
   echo "$4/run"
 }

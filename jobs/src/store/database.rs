@@ -81,17 +81,18 @@ impl Database {
 
     /// Opens a transaction that sees one tenant's rows.
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
-        // One round trip; the id is typed, so the statement cannot carry anything else.
-        let statement = format!("begin; set local app.tenant_id = '{}'", tenant.uuid());
-        Ok(TenantTx { tenant, tx: begin(&self.app, AssertSqlSafe(statement)).await? })
+        self.open(tenant, "").await
     }
 
     /// As [`Database::tenant`], for statements that find their rows by key and are repeated for every message: they run by the plan
     /// that was made for the first, as in a process that runs jobs.
     pub async fn tenant_by_key(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
-        let id = tenant.uuid();
-        let statement =
-            format!("begin; set local app.tenant_id = '{id}'; set local plan_cache_mode = force_generic_plan");
+        self.open(tenant, "; set local plan_cache_mode = force_generic_plan").await
+    }
+
+    async fn open(&self, tenant: TenantId, settings: &'static str) -> Result<TenantTx, StoreError> {
+        // One round trip; the id is typed, so the statement cannot carry anything else.
+        let statement = format!("begin; set local app.tenant_id = '{}'{settings}", tenant.uuid());
         Ok(TenantTx { tenant, tx: begin(&self.app, AssertSqlSafe(statement)).await? })
     }
 
