@@ -1,4 +1,4 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jobs::{
     domain::ids::{DocumentId, TenantId},
@@ -25,6 +25,13 @@ fn of(tenant: TenantId) -> Collection<'static> {
 fn vector(angle: f32) -> Embedding {
     let (sine, cosine) = angle.to_radians().sin_cos();
     [cosine, sine].into_iter().chain([0.0; DIMENSION - 2]).collect()
+}
+
+/// A unit vector in any direction.
+fn turned(random: &mut StdRng) -> Embedding {
+    let numbers: Vec<f32> = (0..DIMENSION).map(|_| random.random_range(-1.0_f32..1.0)).collect();
+    let length = numbers.iter().map(|number| number * number).sum::<f32>().sqrt();
+    numbers.iter().map(|number| number / length).collect()
 }
 
 fn chunk(position: u32, text: &str, tags: &[&str]) -> Chunk {
@@ -298,6 +305,55 @@ async fn several_writers_lose_nothing_and_small_adds_are_merged() {
     }
 }
 
+/// A large fragment is searched in its file first, and in memory once its rows were read there: both find the same, and nothing
+/// that was removed since.
+#[tokio::test]
+async fn a_large_fragment_is_searched_in_its_file_and_in_memory() {
+    const ROWS: u32 = 1500;
+    let directory = TempDir::new().unwrap();
+    let index = connect(&directory).await;
+    let (tenant, all) = (TenantId::generate(), SearchFilter::default());
+    let mut random = StdRng::seed_from_u64(2);
+    let documents: Vec<DocumentId> = (0..6).map(|_| DocumentId::generate()).collect();
+    let mut wanted = Vec::new();
+    for document in &documents {
+        let mut chunks: Vec<Chunk> =
+            (0..ROWS).map(|n| Chunk { vector: turned(&mut random), ..chunk(n, "boots", &[]) }).collect();
+        chunks[7].text = format!("only {document}");
+        wanted.push((Place { document: *document, version: 1, position: 7 }, chunks[7].vector.clone()));
+        index.add(of(tenant), *document, 1, chunks).await.unwrap();
+    }
+    // One fragment of 9 000 rows, with its indices.
+    index.maintain(of(tenant)).await.unwrap();
+
+    for round in 0..6 {
+        for (place, vector) in &wanted {
+            let near = index.search_vector(of(tenant), vector, &all, 5).await.unwrap();
+            assert_eq!((near[0].place(), near.len()), (*place, 5), "{round}");
+            assert!((near[0].similarity - 1.0).abs() < 1e-4, "{round}");
+            let worded = index.search_text(of(tenant), &place.document.to_string(), vector, &all, 5).await.unwrap();
+            assert_eq!(worded[0].place(), *place, "{round}");
+            assert!((worded[0].similarity - 1.0).abs() < 1e-4, "{round}");
+            let said = read(&index, tenant, &near[..1]).await;
+            assert_eq!(said[0].text, format!("only {}", place.document), "{round}");
+            let filter = SearchFilter { documents: vec![place.document], ..SearchFilter::default() };
+            let of_it = index.search_vector(of(tenant), vector, &filter, 2000).await.unwrap();
+            assert!(of_it.len() == ROWS as usize && of_it.iter().all(|hit| hit.document == place.document), "{round}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let (place, vector) = &wanted[2];
+    let of_it = SearchFilter { documents: vec![place.document], ..SearchFilter::default() };
+    let before = index.search_vector(of(tenant), vector, &all, 1).await.unwrap();
+    assert_eq!(index.remove(of(tenant), place.document, Versions::All).await.unwrap(), u64::from(ROWS));
+    let near = index.search_vector(of(tenant), vector, &all, 100).await.unwrap();
+    assert!(near.len() == 100 && near.iter().all(|hit| hit.document != place.document));
+    assert!(index.search_vector(of(tenant), vector, &of_it, 5).await.unwrap().is_empty());
+    assert!(index.search_text(of(tenant), "boots", vector, &of_it, 5).await.unwrap().is_empty());
+    assert!(read(&index, tenant, &before).await.is_empty());
+}
+
 /// A table that has outgrown reading every vector has an index of them, to which what comes later is added in few parts.
 #[tokio::test]
 async fn a_large_table_finds_what_trickles_in() {
@@ -307,8 +363,7 @@ async fn a_large_table_finds_what_trickles_in() {
     let mut random = StdRng::seed_from_u64(1);
     let mut chunks: Vec<Vec<Chunk>> = Vec::new();
     for rows in [400; 14].into_iter().chain([50; 26]) {
-        let mut turn = || (0..DIMENSION).map(|_| random.random_range(-1.0_f32..1.0)).collect();
-        chunks.push((0..rows).map(|n| Chunk { vector: turn(), ..chunk(n, "boots", &[]) }).collect());
+        chunks.push((0..rows).map(|n| Chunk { vector: turned(&mut random), ..chunk(n, "boots", &[]) }).collect());
     }
     let mut added: Vec<(Place, Embedding)> = Vec::new();
     for (n, mut chunks) in chunks.into_iter().enumerate() {

@@ -1,10 +1,12 @@
 //! The tenant's chunks in LanceDB: one table per tenant and embedding model.
 
 mod filter;
+mod held;
 mod maintenance;
 mod rows;
 mod schema;
 mod search;
+mod snapshot;
 mod tables;
 mod words;
 
@@ -18,7 +20,7 @@ use jobs::{
 };
 use tokio::time::timeout;
 
-use self::tables::Tables;
+use self::{held::Held, snapshot::Snapshot, tables::Tables};
 
 /// Longest search.
 const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,11 +48,12 @@ pub struct IndexConfig {
 /// of other processes first, so a document is found as soon as its job is done, wherever it ran.
 pub struct LanceIndex {
     tables: Tables,
+    held: Held,
 }
 
 impl LanceIndex {
     pub async fn connect(config: &IndexConfig) -> anyhow::Result<Self> {
-        Ok(Self { tables: Tables::connect(&config.lancedb_uri).await? })
+        Ok(Self { tables: Tables::connect(&config.lancedb_uri).await?, held: Held::new() })
     }
 
     async fn write<T, F>(&self, tenant: TenantId, work: impl FnMut() -> F) -> Result<T, IndexError>
@@ -65,6 +68,13 @@ impl LanceIndex {
         F: Future<Output = lancedb::Result<T>>,
     {
         in_time(SEARCH_PATIENCE, self.again(tenant, SEARCH_RETRIES, work)).await
+    }
+
+    /// A collection as it is now; `None` when nothing was ever added.
+    async fn snapshot(&self, collection: Collection<'_>) -> lancedb::Result<Option<Snapshot<'_>>> {
+        let Some(table) = self.tables.open(collection).await? else { return Ok(None) };
+        let Some(dataset) = table.dataset() else { return Ok(None) };
+        Ok(Some(Snapshot { dataset: dataset.get().await?, held: &self.held }))
     }
 
     /// Does something, and again so many times while it fails.
@@ -173,7 +183,9 @@ impl Index for LanceIndex {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.held.forget(|table| tables::is_of(table, tenant)).await;
+        Ok(())
     }
 
     async fn erase_tenant(&self, tenant: TenantId) -> Result<(), IndexError> {
@@ -182,7 +194,9 @@ impl Index for LanceIndex {
     }
 
     async fn keep_models(&self, tenant: TenantId, models: &[&str]) -> Result<usize, IndexError> {
-        self.write(tenant, || self.tables.drop_others(tenant, models)).await
+        let dropped = self.write(tenant, || self.tables.drop_others(tenant, models)).await?;
+        self.held.forget(|table| tables::is_of(table, tenant)).await;
+        Ok(dropped)
     }
 
     async fn search_vector(
@@ -193,8 +207,8 @@ impl Index for LanceIndex {
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
         self.read(collection.tenant, || async {
-            match self.tables.open(collection).await? {
-                Some(table) => search::by_vector(&table, query, filter, limit).await,
+            match self.snapshot(collection).await? {
+                Some(snapshot) => snapshot.by_vector(query, filter, limit).await,
                 None => Ok(Vec::new()),
             }
         })
@@ -214,8 +228,8 @@ impl Index for LanceIndex {
             return Ok(Vec::new());
         }
         self.read(collection.tenant, || async {
-            match self.tables.open(collection).await? {
-                Some(table) => search::by_words(&table, &words, vector, filter, limit).await,
+            match self.snapshot(collection).await? {
+                Some(snapshot) => snapshot.by_words(&words, vector, filter, limit).await,
                 None => Ok(Vec::new()),
             }
         })
@@ -231,8 +245,8 @@ impl Index for LanceIndex {
             return Ok(HashMap::new());
         }
         self.read(collection.tenant, || async {
-            match self.tables.open(collection).await? {
-                Some(table) => search::passages(&table, wanted).await,
+            match self.snapshot(collection).await? {
+                Some(snapshot) => snapshot.passages(wanted).await,
                 None => Ok(HashMap::new()),
             }
         })

@@ -5,8 +5,22 @@ use jobs::{
     ports::{Place, SearchFilter, Versions},
 };
 
-/// Rows a search may return; `None` when it may return all.
-pub fn allowed(filter: &SearchFilter) -> Option<String> {
+/// Tells the rows a search may return by where they stand; `None` when more than that must be known.
+pub fn by_place(filter: &SearchFilter) -> Option<impl Fn(&Place) -> bool> {
+    if !filter.tags.is_empty() || !filter.languages.is_empty() {
+        return None;
+    }
+    let (mut documents, mut hidden) = (filter.documents.clone(), filter.hidden.clone());
+    documents.sort_unstable();
+    hidden.sort_unstable();
+    Some(move |place: &Place| {
+        (documents.is_empty() || documents.binary_search(&place.document).is_ok())
+            && hidden.binary_search(&(place.document, place.version)).is_err()
+    })
+}
+
+/// Rows a search may return, as a condition; `None` when it may return all.
+pub fn condition(filter: &SearchFilter) -> Option<String> {
     let mut conditions = Vec::new();
     if !filter.documents.is_empty() {
         let ids: Vec<String> = filter.documents.iter().map(|id| quoted(&id.to_string())).collect();

@@ -1,31 +1,20 @@
 //! Chunks to rows, and rows found to hits.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, FixedSizeListArray, Float32Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, FixedSizeListArray, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
     builder::{FixedSizeListBuilder, Float32Builder, ListBuilder, StringBuilder},
-    cast::AsArray,
 };
 use arrow_schema::{ArrowError, SchemaRef};
 use jobs::{
     domain::ids::DocumentId,
-    ports::{Chunk, Embedding, Hit, Passage, Place, headed},
+    ports::{Chunk, Passage, Place, headed},
 };
 
-use super::{schema, words};
+use lance::dataset::ROW_ID;
 
-/// How a leg scores its hits.
-#[derive(Clone, Copy)]
-pub enum Score<'a> {
-    /// By cosine similarity, which comes as a distance.
-    Similarity,
-    /// By BM25; the similarity is computed from the stored vector.
-    Text { vector: &'a Embedding },
-}
+use super::words;
 
 /// The rows of a document's version.
 ///
@@ -85,65 +74,35 @@ fn vectors(schema: &SchemaRef, chunks: &[Chunk]) -> Result<FixedSizeListArray, A
     Ok(vectors.finish())
 }
 
-/// The hits in the order of the rows; a chunk id counts once.
-pub fn hits(batches: &[RecordBatch], score: Score) -> lancedb::Result<Vec<Hit>> {
-    let mut seen = HashSet::new();
-    let mut hits = Vec::new();
-    for batch in batches {
-        let (ids, held): (&StringArray, &UInt64Array) = (column(batch, "id")?, column(batch, "_rowid")?);
-        let scores: &Float32Array = match score {
-            Score::Similarity => column(batch, "_distance")?,
-            Score::Text { .. } => column(batch, "_score")?,
-        };
-        for row in 0..batch.num_rows() {
-            let (similarity, score) = match score {
-                Score::Similarity => (1.0 - scores.value(row), 1.0 - scores.value(row)),
-                Score::Text { vector } => (similarity(batch, row, vector)?, scores.value(row)),
-            };
-            let place = place(ids, row)?;
-            if seen.insert(place) {
-                let Place { document, version, position } = place;
-                let (chunk_id, row) = (ids.value(row).to_owned(), held.value(row));
-                hits.push(Hit { chunk_id, document, version, position, row, similarity, score });
-            }
-        }
+/// What the rows say, by their places, which are told by their ids where those were read.
+pub fn passages(
+    batch: &RecordBatch,
+    place_of: impl Fn(u64) -> Option<Place>,
+) -> lancedb::Result<HashMap<Place, Passage>> {
+    let texts: &StringArray = column(batch, "text")?;
+    let (headings, pages): (&StringArray, &UInt32Array) = (column(batch, "heading")?, column(batch, "page")?);
+    let passage = |row| Passage {
+        text: texts.value(row).to_owned(),
+        heading: headings.is_valid(row).then(|| headings.value(row).to_owned()),
+        page: pages.is_valid(row).then(|| pages.value(row)),
+    };
+    let rows = 0..batch.num_rows();
+    if batch.column_by_name("id").is_some() {
+        let ids = column(batch, "id")?;
+        return rows.map(|row| Ok((place(ids, row)?, passage(row)))).collect();
     }
-    Ok(hits)
+    let held: &UInt64Array = column(batch, ROW_ID)?;
+    Ok(rows.filter_map(|row| Some((place_of(held.value(row))?, passage(row)))).collect())
 }
 
-/// Dot product of two normalised vectors.
-fn similarity(batch: &RecordBatch, row: usize, query: &Embedding) -> lancedb::Result<f32> {
-    let vector = column::<FixedSizeListArray>(batch, schema::VECTOR)?.value(row);
-    let vector: &Float32Array = vector.as_primitive_opt().ok_or_else(|| missing(schema::VECTOR))?;
-    Ok(vector.values().iter().zip(query.iter()).map(|(a, b)| a * b).sum())
-}
-
-/// What the rows say, by their places.
-pub fn passages(batches: &[RecordBatch]) -> lancedb::Result<HashMap<Place, Passage>> {
-    let mut passages = HashMap::new();
-    for batch in batches {
-        let (ids, texts): (&StringArray, &StringArray) = (column(batch, "id")?, column(batch, "text")?);
-        let (headings, pages): (&StringArray, &UInt32Array) = (column(batch, "heading")?, column(batch, "page")?);
-        for row in 0..batch.num_rows() {
-            let passage = Passage {
-                text: texts.value(row).to_owned(),
-                heading: headings.is_valid(row).then(|| headings.value(row).to_owned()),
-                page: pages.is_valid(row).then(|| pages.value(row)),
-            };
-            passages.insert(place(ids, row)?, passage);
-        }
-    }
-    Ok(passages)
-}
-
-fn place(ids: &StringArray, row: usize) -> lancedb::Result<Place> {
+pub fn place(ids: &StringArray, row: usize) -> lancedb::Result<Place> {
     Place::parse(ids.value(row)).ok_or_else(|| missing("id"))
 }
 
-fn column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &str) -> lancedb::Result<&'a A> {
+pub fn column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &str) -> lancedb::Result<&'a A> {
     batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref()).ok_or_else(|| missing(name))
 }
 
-fn missing(column: &str) -> lancedb::Error {
+pub fn missing(column: &str) -> lancedb::Error {
     lancedb::Error::Schema { message: format!("the table's column `{column}` is not as expected") }
 }

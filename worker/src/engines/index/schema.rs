@@ -9,15 +9,13 @@ pub const WORDS: &str = "words";
 
 pub const VECTOR: &str = "vector";
 
-/// Read back by a vector search; the vectors themselves stay on disk. A row's `id` tells its document, version and position: each
-/// column that is read costs a hundred small reads.
-pub const FOUND_BY_VECTOR: [&str; 2] = ["id", "_distance"];
+/// Read of the rows that are compared: a row's `id` tells its document, version and position, and each column that is read costs a
+/// hundred small reads.
+pub const COMPARED: [&str; 2] = ["id", VECTOR];
 
-/// Read back by a full-text search; the vector gives the similarity.
-pub const FOUND_BY_TEXT: [&str; 3] = ["id", VECTOR, "_score"];
-
-/// Read of the passages that are wanted in the end.
-pub const PASSAGE: [&str; 4] = ["id", "text", "heading", "page"];
+/// Read of the passages that are wanted in the end; and what tells their places, where those are not known.
+pub const PASSAGE: [&str; 3] = ["text", "heading", "page"];
+pub const PLACED_PASSAGE: [&str; 4] = ["id", "text", "heading", "page"];
 
 /// ```text
 /// id             text    {document}:{version}:{position}

@@ -1,119 +1,250 @@
 //! The two legs of a search in one table.
 
-use std::collections::HashMap;
-
-use arrow_array::RecordBatch;
-use futures::TryStreamExt;
-use jobs::ports::{Embedding, Hit, Passage, Place, SearchFilter};
-use lance::dataset::ProjectionRequest;
-use lancedb::{
-    DistanceType, Table,
-    index::scalar::FullTextSearchQuery,
-    query::{ExecutableQuery, QueryBase, Select},
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
-use super::{filter, rows, schema};
+use arrow_array::{Float32Array, RecordBatch, UInt64Array};
+use futures::TryStreamExt;
+use jobs::ports::{Embedding, Hit, SearchFilter};
+use lance::{
+    dataset::{
+        ROW_ID,
+        scanner::{RowAddrMask, RowAddrTreeMap},
+    },
+    deps::datafusion::physical_plan::ExecutionPlan,
+    io::exec::{ANNIvfPartitionExec, ANNIvfSubIndexExec, PreFilterSource, fts::MatchQueryExec},
+};
+use lance_index::{
+    scalar::inverted::SCORE_COL,
+    vector::{ApproxMode, DIST_COL, Query},
+};
+use lancedb::index::scalar::{DocumentGranularity, FtsSearchParams, FullTextSearchQuery, MatchQuery};
+
+use super::{
+    filter,
+    held::{self, place_in_fragment},
+    rows::column,
+    schema,
+    snapshot::{Compared, Snapshot, batches},
+};
 
 /// Partitions of the vector index that a query reads.
 const PROBES: usize = 20;
-/// Quantised candidates per wanted hit, whose distances are computed again from the vectors themselves: the wanted ones only, as
-/// the retriever wants twenty for each result.
-const REFINE: u32 = 1;
+/// LanceDB's own, which says how much is searched where the partitions to read are not given.
+const DEFAULT_EFFORT: f64 = 0.5;
 /// Candidates of a partition's graph that a query keeps in view, per wanted hit, and at least.
 const EF_PER_HIT: usize = 2;
 const MIN_EF: usize = 64;
-/// A row's number is that of its fragment, above these bits, and its place in it.
-const FRAGMENT_BITS: u32 = 32;
-const PLACE_MASK: u64 = (1 << FRAGMENT_BITS) - 1;
+/// Rows that a filter leaves at most, for each of them to be compared without the index.
+const COMPARED_EACH: usize = 4096;
 /// Rows that a least similarity may make the full-text leg look at.
 const MAX_LOOKED_AT: usize = 4096;
 
-pub async fn by_vector(
-    table: &Table,
-    query: &Embedding,
-    filter: &SearchFilter,
-    limit: usize,
-) -> lancedb::Result<Vec<Hit>> {
-    let mut search = table.query().limit(limit).select(Select::columns(&schema::FOUND_BY_VECTOR)).with_row_id();
-    if let Some(filter) = filter::allowed(filter) {
-        search = search.only_if(filter);
+impl Snapshot<'_> {
+    /// The nearest rows. The index of vectors, where there is one, only proposes rows: all are compared by the vectors themselves.
+    pub async fn by_vector(&self, query: &Embedding, filter: &SearchFilter, limit: usize) -> lancedb::Result<Vec<Hit>> {
+        let dimension = held::dimension(&self.dataset)?;
+        if query.len() != dimension {
+            let message = format!("a query of {} numbers in a table of {dimension}", query.len());
+            return Err(lancedb::Error::InvalidInput { message });
+        }
+        let allowed = self.allowed(filter).await?;
+        let mut near = match &allowed {
+            Some(allowed) if allowed.len() <= COMPARED_EACH => self.compare(allowed, query).await?,
+            _ => {
+                let allowed = allowed.map(mask);
+                let (mut proposed, beside) = tokio::try_join!(
+                    self.proposed(query, allowed.as_ref(), limit),
+                    self.beside_index(query, allowed.as_ref(), limit),
+                )?;
+                proposed.extend(beside);
+                proposed
+            }
+        };
+        nearest(&mut near, limit);
+        near.retain(|row| filter.min_similarity.is_none_or(|least| row.similarity >= least));
+        Ok(once(near).map(|row| row.hit(row.similarity)).collect())
     }
-    let mut search = search
-        .nearest_to(query.as_ref())?
-        .column(schema::VECTOR)
-        .distance_type(DistanceType::Cosine)
-        .nprobes(PROBES)?
-        .refine_factor(REFINE)
-        .ef((limit * EF_PER_HIT).max(MIN_EF));
-    if let Some(least) = filter.min_similarity {
-        // The bound is the first distance that is too far.
-        search = search.distance_range(None, Some((1.0 - least).next_up()));
+
+    /// The best rows by the words of the query, which are its terms. A least similarity is not known to the index of words: more
+    /// rows are read until enough are similar.
+    pub async fn by_words(
+        &self,
+        words: &str,
+        vector: &Embedding,
+        filter: &SearchFilter,
+        limit: usize,
+    ) -> lancedb::Result<Vec<Hit>> {
+        let allowed = self.allowed(filter).await?.map(mask);
+        let mut looked_at = limit;
+        loop {
+            let scored = self.worded(words, allowed.as_ref(), looked_at).await?;
+            let rows: Vec<u64> = scored.iter().map(|(row, _)| *row).collect();
+            let scores: HashMap<u64, f32> = scored.into_iter().collect();
+            let all = rows.len() < looked_at || looked_at >= MAX_LOOKED_AT;
+            let mut found = self.compare(&rows, vector).await?;
+            found.retain(|row| filter.min_similarity.is_none_or(|least| row.similarity >= least));
+            if all || found.len() >= limit {
+                let hits = once(found).take(limit);
+                return Ok(hits.map(|row| row.hit(scores.get(&row.row).copied().unwrap_or_default())).collect());
+            }
+            looked_at = (looked_at * 4).min(MAX_LOOKED_AT);
+        }
     }
-    let batches: Vec<RecordBatch> = search.execute().await?.try_collect().await?;
-    rows::hits(&batches, rows::Score::Similarity)
+
+    /// Rows that a filter lets be found; `None` when it lets all.
+    async fn allowed(&self, filter: &SearchFilter) -> lancedb::Result<Option<Vec<u64>>> {
+        let Some(condition) = filter::condition(filter) else { return Ok(None) };
+        if let Some(allows) = filter::by_place(filter) {
+            let fragments = self.dataset.fragments();
+            let held = self.ready(fragments.iter()).await?;
+            if held.len() == fragments.len() {
+                let mut allowed = Vec::new();
+                for fragment in fragments.iter() {
+                    let rows = self.live(fragment, &held[&fragment.id]).await?;
+                    allowed.extend(rows.filter(|(_, place)| allows(place)).map(|(row, _)| row));
+                }
+                return Ok(Some(allowed));
+            }
+        }
+        let mut scan = self.dataset.scan();
+        scan.filter(&condition)?.empty_project()?.with_row_id();
+        Ok(Some(row_ids(&batches(&scan).await?)?))
+    }
+
+    /// What the index of vectors takes for the nearest.
+    async fn proposed(
+        &self,
+        query: &Embedding,
+        allowed: Option<&RowAddrMask>,
+        limit: usize,
+    ) -> lancedb::Result<Vec<Compared>> {
+        let parts = self.parts(schema::VECTOR).await?;
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let near = Query {
+            column: schema::VECTOR.to_owned(),
+            key: Arc::new(Float32Array::from(query.to_vec())),
+            k: limit,
+            lower_bound: None,
+            upper_bound: None,
+            minimum_nprobes: PROBES,
+            maximum_nprobes: Some(PROBES),
+            search_effort: DEFAULT_EFFORT,
+            ef: Some((limit * EF_PER_HIT).max(MIN_EF)),
+            refine_factor: None,
+            metric_type: None,
+            use_index: true,
+            query_parallelism: 0,
+            dist_q_c: 0.0,
+            approx_mode: ApproxMode::Normal,
+        };
+        let ids = parts.iter().map(|part| part.uuid).collect();
+        let partitions = ANNIvfPartitionExec::try_new(Arc::clone(&self.dataset), ids, near.clone())?;
+        let (dataset, partitions) = (Arc::clone(&self.dataset), Arc::new(partitions));
+        let search = ANNIvfSubIndexExec::try_new(partitions, dataset, parts, near, PreFilterSource::None)?;
+        let found = execute(&search.with_external_mask(allowed.cloned().map(Arc::new))).await?;
+        let mut proposed = scored(&found, DIST_COL)?;
+        proposed.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+        let rows: Vec<u64> = proposed.into_iter().take(limit).map(|(row, _)| row).collect();
+        self.compare(&rows, query).await
+    }
+
+    /// The nearest of the rows that are not in the index of vectors.
+    async fn beside_index(
+        &self,
+        query: &Embedding,
+        allowed: Option<&RowAddrMask>,
+        limit: usize,
+    ) -> lancedb::Result<Vec<Compared>> {
+        let mut near = Vec::new();
+        for fragment in self.outside(schema::VECTOR).await? {
+            let rows = self.held.all(&self.dataset, fragment).await?;
+            let similarities = rows.similarities(query);
+            let live = self.live(fragment, &rows).await?;
+            let allowed = live.filter(|(row, _)| allowed.is_none_or(|allowed| allowed.selected(*row)));
+            near.extend(allowed.map(|(row, place)| Compared {
+                row,
+                place,
+                similarity: similarities[place_in_fragment(row)],
+            }));
+            nearest(&mut near, limit);
+            tokio::task::yield_now().await;
+        }
+        Ok(near)
+    }
+
+    /// Rows with their BM25 scores, best first.
+    async fn worded(
+        &self,
+        words: &str,
+        allowed: Option<&RowAddrMask>,
+        limit: usize,
+    ) -> lancedb::Result<Vec<(u64, f32)>> {
+        if self.outside(schema::WORDS).await?.is_empty() {
+            // As the scan below would, but without its plan, which takes as long as the search.
+            let query = MatchQuery::new(words.to_owned())
+                .with_column(Some(schema::WORDS.to_owned()))
+                .with_document_granularity(DocumentGranularity::Row);
+            let params = FtsSearchParams::new().with_limit(Some(limit));
+            let search = MatchQueryExec::new(Arc::clone(&self.dataset), query, params, PreFilterSource::None)?;
+            let found = execute(&search.with_external_mask(allowed.cloned().map(Arc::new))).await?;
+            return scored(&found, SCORE_COL);
+        }
+        let mut scan = self.dataset.scan();
+        scan.full_text_search(FullTextSearchQuery::new(words.to_owned()).with_column(schema::WORDS.to_owned())?)?;
+        scan.limit(i64::try_from(limit).ok(), None)?;
+        scan.disable_scoring_autoprojection().project(&[SCORE_COL])?.with_row_id();
+        if let Some(allowed) = allowed {
+            scan.with_row_id_prefilter(allowed.clone());
+        }
+        scored(&batches(&scan).await?, SCORE_COL)
+    }
 }
 
-/// `words` are the query's terms. A least similarity is not known to the index of words: more rows are read until enough are
-/// similar.
-pub async fn by_words(
-    table: &Table,
-    words: &str,
-    vector: &Embedding,
-    filter: &SearchFilter,
-    limit: usize,
-) -> lancedb::Result<Vec<Hit>> {
-    let mut looked_at = limit;
-    loop {
-        let words = FullTextSearchQuery::new(words.to_owned()).with_column(schema::WORDS.to_owned())?;
-        let search = table.query().limit(looked_at).select(Select::columns(&schema::FOUND_BY_TEXT)).with_row_id();
-        let mut search = search.full_text_search(words);
-        if let Some(filter) = filter::allowed(filter) {
-            search = search.only_if(filter);
-        }
-        let batches: Vec<RecordBatch> = search.execute().await?.try_collect().await?;
-        let mut hits = rows::hits(&batches, rows::Score::Text { vector })?;
-        let all = hits.len() < looked_at || looked_at >= MAX_LOOKED_AT;
-        if let Some(least) = filter.min_similarity {
-            hits.retain(|hit| hit.similarity >= least);
-        }
-        if all || hits.len() >= limit {
-            hits.truncate(limit);
-            return Ok(hits);
-        }
-        looked_at = (looked_at * 4).min(MAX_LOOKED_AT);
-    }
+fn mask(allowed: Vec<u64>) -> RowAddrMask {
+    RowAddrMask::from_allowed(allowed.into_iter().collect::<RowAddrTreeMap>())
 }
 
-/// The passages at these places.
-///
-/// Those that are at the rows given are taken by them, without a plan. Where a row holds another place, as it moved when fragments were
-/// merged, the place is looked for by its id, which reads that column whole.
-pub async fn passages(table: &Table, wanted: &HashMap<Place, u64>) -> lancedb::Result<HashMap<Place, Passage>> {
-    let mut found = HashMap::new();
-    if let Some(dataset) = table.dataset() {
-        let dataset = dataset.get().await?;
-        // Taking what is not there panics.
-        let lengths: HashMap<u64, u64> = dataset
-            .fragments()
-            .iter()
-            .map(|fragment| (fragment.id, fragment.physical_rows.unwrap_or_default() as u64))
-            .collect();
-        let exists = |row: &u64| lengths.get(&(row >> FRAGMENT_BITS)).is_some_and(|length| row & PLACE_MASK < *length);
-        let mut rows: Vec<u64> = wanted.values().copied().filter(exists).collect();
-        // Sorted ones need not be put back into another order.
-        rows.sort_unstable();
-        rows.dedup();
-        if !rows.is_empty() {
-            let columns = ProjectionRequest::from_columns(schema::PASSAGE, dataset.schema());
-            found = rows::passages(&[dataset.take_rows(&rows, columns).await?])?;
-        }
+/// Runs a step of LanceDB's by itself.
+async fn execute(step: &dyn ExecutionPlan) -> lancedb::Result<Vec<RecordBatch>> {
+    let found = async { step.execute(0, Arc::default())?.try_collect().await };
+    Ok(found.await.map_err(lance::Error::from)?)
+}
+
+fn row_ids(batches: &[RecordBatch]) -> lancedb::Result<Vec<u64>> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        rows.extend_from_slice(column::<UInt64Array>(batch, ROW_ID)?.values());
     }
-    found.retain(|place, _| wanted.contains_key(place));
-    let elsewhere: Vec<Place> = wanted.keys().copied().filter(|place| !found.contains_key(place)).collect();
-    if !elsewhere.is_empty() {
-        let search = table.query().only_if(filter::at(&elsewhere)).select(Select::columns(&schema::PASSAGE));
-        let batches: Vec<RecordBatch> = search.execute().await?.try_collect().await?;
-        found.extend(rows::passages(&batches)?);
+    Ok(rows)
+}
+
+/// Rows with what another column says of them.
+fn scored(batches: &[RecordBatch], score: &str) -> lancedb::Result<Vec<(u64, f32)>> {
+    let mut scored = Vec::new();
+    for batch in batches {
+        let (rows, scores): (&UInt64Array, &Float32Array) = (column(batch, ROW_ID)?, column(batch, score)?);
+        scored.extend(rows.values().iter().copied().zip(scores.values().iter().copied()));
     }
-    Ok(found)
+    Ok(scored)
+}
+
+/// Leaves the nearest, best first.
+fn nearest(rows: &mut Vec<Compared>, limit: usize) {
+    let better = |one: &Compared, other: &Compared| other.similarity.total_cmp(&one.similarity);
+    if rows.len() > limit && limit > 0 {
+        rows.select_nth_unstable_by(limit - 1, better);
+    }
+    rows.truncate(limit);
+    rows.sort_by(better);
+}
+
+/// Each place once.
+fn once(rows: Vec<Compared>) -> impl Iterator<Item = Compared> {
+    let mut seen = HashSet::new();
+    rows.into_iter().filter(move |row| seen.insert(row.place))
 }

@@ -20,7 +20,7 @@ const MODELS: u32 = 100;
 /// Tables kept open.
 const OPEN_TABLES: u64 = 512;
 /// A table not used for this long is closed.
-const IDLE: Duration = Duration::from_secs(15 * 60);
+pub const IDLE: Duration = Duration::from_secs(15 * 60);
 /// Memory for index pages and for table metadata, shared by all tables, in bytes.
 const INDEX_CACHE: usize = 256 * 1024 * 1024;
 const METADATA_CACHE: usize = 128 * 1024 * 1024;
@@ -157,6 +157,11 @@ impl Tables {
 fn name(Collection { tenant, model }: Collection<'_>) -> String {
     let slug = model.chars().map(|mark| if mark.is_ascii_alphanumeric() { mark.to_ascii_lowercase() } else { '_' });
     prefix(tenant) + &slug.collect::<String>()
+}
+
+/// Whether a table, by its URI, is a tenant's.
+pub fn is_of(uri: &str, tenant: TenantId) -> bool {
+    uri.rsplit('/').next().is_some_and(|name| name.starts_with(&prefix(tenant)))
 }
 
 fn prefix(tenant: TenantId) -> String {
