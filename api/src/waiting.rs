@@ -71,15 +71,20 @@ pub async fn for_message(
     let place = if wait.is_zero() { None } else { state.waiter() };
     let mut waiter = Waiter::new(state, Topic::Ended, id.uuid(), wait);
     let mut last = place.is_none();
+    let mut told = false;
     loop {
         let mut tx = state.look_up(tenant).await?;
-        let status = answers::status(&mut tx, id).await?;
-        if last || status.is_none_or(|status| status.is_final()) {
+        // Whoever was told of an end reads the message itself at once.
+        if last || told || answers::status(&mut tx, id).await?.is_none_or(|status| status.is_final()) {
             let message = answers::find(&mut tx, id).await?;
             tx.commit().await?;
-            return Ok(message);
+            if last || message.as_ref().is_none_or(|message| message.status.is_final()) {
+                return Ok(message);
+            }
+        } else {
+            tx.commit().await?;
         }
-        tx.commit().await?;
         last = !waiter.moved_on().await;
+        told = true;
     }
 }

@@ -92,7 +92,7 @@ impl Job for Complete {
             false => None,
         };
         if stream::has_deltas(&mut tx, self.message).await? {
-            stream::append(&mut tx, self.conversation, self.message, StreamEvent::Reset, &json!({})).await?;
+            stream::append(&mut tx, self.conversation, self.message, &[(StreamEvent::Reset, json!({}))]).await?;
         }
         tx.commit().await?;
 
@@ -124,11 +124,8 @@ impl Job for Complete {
             cost_microusd: cost,
         };
         if messages::save_draft(done.tx(), self.message, &record).await? {
-            if !rest.is_empty() {
-                let delta = json!({ "text": rest });
-                stream::append(done.tx(), self.conversation, self.message, StreamEvent::Delta, &delta).await?;
-            }
-            turn::announce(&mut done, self.conversation, self.message, Status::Scoring).await?;
+            let rest = (!rest.is_empty()).then(|| (StreamEvent::Delta, json!({ "text": rest })));
+            turn::announce(&mut done, self.conversation, self.message, rest, Status::Scoring).await?;
             let Self { tenant, conversation, message } = *self;
             done.enqueue(&ScoreConfidence { tenant, conversation, message })?;
         }

@@ -21,7 +21,6 @@ use crate::{
     store::{
         Scope, StoreError, TenantTx,
         events::{self, Audience},
-        webhooks,
     },
 };
 
@@ -69,15 +68,15 @@ impl Job for EmitEvent {
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let mut tx = context.tenant_tx().await?;
-        let Some(Audience { event_type, message, endpoints }) = events::audience(&mut tx, self.event).await? else {
+        let audience = events::audience(&mut tx, self.event, self.subject).await?;
+        let Some(Audience { event_type, callback, endpoints }) = audience else {
             // Erased with its tenant or contact.
             drop(tx);
             return context.cancel().await;
         };
         let mut receivers: Vec<_> = endpoints.into_iter().map(|endpoint| Receiver::Endpoint { endpoint }).collect();
-        if let Some(message) = message
+        if let Some(message) = callback
             && EventType::parse(&event_type).is_some_and(EventType::reaches_callback)
-            && webhooks::has_callback(&mut tx, message).await?
         {
             receivers.push(Receiver::Callback { message });
         }

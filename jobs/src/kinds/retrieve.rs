@@ -138,7 +138,7 @@ impl Retrieve {
 
         let mut done = context.finish::<TenantTx>().await?;
         if messages::save_sources(done.tx(), message, &sources, &record).await? {
-            turn::announce(&mut done, conversation, message, Status::Completing).await?;
+            turn::announce(&mut done, conversation, message, None, Status::Completing).await?;
             done.enqueue(&Complete { tenant: self.tenant, conversation, message })?;
         }
         done.commit().await

@@ -4,7 +4,7 @@
 //! so two messages never have it at once, and ending one gives it to the next in the same transaction.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -77,18 +77,20 @@ async fn end_silently(work: &mut Work<TenantTx>, conversation: &Locked) -> Resul
 
 async fn begin(work: &mut Work<TenantTx>, conversation: &Locked, message: MessageId) -> Result<(), StoreError> {
     messages::begin_turn(work.tx(), message, conversation.epoch).await?;
-    announce(work, conversation.id, message, Status::Retrieving).await
+    announce(work, conversation.id, message, None, Status::Retrieving).await
 }
 
-/// Tells the message's stream and whoever polls that it changed its status.
+/// Tells the message's stream and whoever polls that it changed its status, after what the stream was to send before.
 pub(super) async fn announce(
     work: &mut Work<TenantTx>,
     conversation: ConversationId,
     message: MessageId,
+    before: Option<(StreamEvent, Value)>,
     status: Status,
 ) -> Result<(), StoreError> {
-    let data = json!({ "status": status });
-    stream::append(work.tx(), conversation, message, StreamEvent::Status, &data).await?;
+    let status = (StreamEvent::Status, json!({ "status": status }));
+    let entries: Vec<_> = before.into_iter().chain([status]).collect();
+    stream::append(work.tx(), conversation, message, &entries).await?;
     work.tell(Topic::Progress, message.uuid());
     Ok(())
 }
@@ -162,11 +164,10 @@ async fn conclude(
         _ => None,
     };
     let mut data = json!({ "status": status, "confidence": confidence, "error": error });
+    let id = MessageId::generate();
     if let Some(text) = reply
-        && let Some(seq) = conversations::next_seq(work.tx(), conversation).await?
+        && messages::insert_reply(work.tx(), id, conversation, message, text).await?
     {
-        let id = MessageId::generate();
-        messages::insert_reply(work.tx(), id, conversation, seq, message, text).await?;
         event = Some(EventType::MessageSent);
         data["reply_id"] = json!(id);
         data["text"] = json!(text);
@@ -174,8 +175,7 @@ async fn conclude(
     if let Some(event) = event {
         emit(work, NewEvent::about_message(event, message, conversation, data))?;
     }
-    let data = json!({ "status": status });
-    stream::append(work.tx(), conversation, message, StreamEvent::Done, &data).await?;
+    stream::append(work.tx(), conversation, message, &[(StreamEvent::Done, json!({ "status": status }))]).await?;
     work.tell(Topic::Progress, message.uuid());
     work.tell(Topic::Ended, message.uuid());
     Ok(true)

@@ -15,21 +15,6 @@ pub struct Locked {
     pub active: Option<MessageId>,
 }
 
-/// Takes the next sequence number of a conversation; `None` when the tenant has no such conversation.
-///
-/// Locks the row, so that sequence numbers commit in order.
-pub async fn next_seq(tx: &mut TenantTx, id: ConversationId) -> Result<Option<i32>, StoreError> {
-    let tenant = tx.tenant().uuid();
-    Ok(sqlx::query_scalar!(
-        "update conversations set last_seq = last_seq + 1, updated_at = now()
-         where tenant_id = $1 and id = $2 returning last_seq",
-        tenant,
-        id.uuid()
-    )
-    .fetch_optional(tx.connection())
-    .await?)
-}
-
 /// Locks a conversation; `None` when it is gone. Rows that refer to it can still be written meanwhile.
 pub async fn lock(tx: &mut TenantTx, id: ConversationId) -> Result<Option<Locked>, StoreError> {
     let tenant = tx.tenant().uuid();

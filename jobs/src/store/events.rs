@@ -25,28 +25,37 @@ pub async fn find(tx: &mut TenantTx, id: EventId) -> Result<Option<(Envelope, Op
 #[derive(Debug, Clone)]
 pub struct Audience {
     pub event_type: String,
-    pub message: Option<MessageId>,
+    /// The message it is about, if that has a callback URL.
+    pub callback: Option<MessageId>,
     /// Enabled endpoints that want its type; an empty list of types wants all.
     pub endpoints: Vec<EndpointId>,
 }
 
-/// The audience of a stored event; `None` when the tenant has no such event.
-pub async fn audience(tx: &mut TenantTx, id: EventId) -> Result<Option<Audience>, StoreError> {
+/// The audience of a stored event, which is about the subject; `None` when the tenant has no such event.
+pub async fn audience(tx: &mut TenantTx, id: EventId, subject: Option<Uuid>) -> Result<Option<Audience>, StoreError> {
     let tenant = tx.tenant().uuid();
+    // When a message was made tells the month to look in.
+    let message = subject.map(MessageId::from_uuid);
     let row = sqlx::query!(
-        r#"select type, message_id, array(
+        r#"select type, array(
              select id from webhook_endpoints
              where tenant_id = $2 and enabled and (event_types = '{}' or type = any(event_types)) order by id
-           ) as "endpoints!"
+           ) as "endpoints!",
+           exists(
+             select from messages m
+             where m.id = message_id and m.id = $3 and m.created_at = $4 and callback_url is not null
+           ) as "has_callback!"
            from events where id = $1"#,
         id.uuid(),
         tenant,
+        message.map(MessageId::uuid),
+        message.map(MessageId::created_at),
     )
     .fetch_optional(tx.connection())
     .await?;
     Ok(row.map(|row| Audience {
         event_type: row.r#type,
-        message: row.message_id.map(MessageId::from_uuid),
+        callback: message.filter(|_| row.has_callback),
         endpoints: row.endpoints.into_iter().map(EndpointId::from_uuid).collect(),
     }))
 }

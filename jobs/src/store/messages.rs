@@ -16,30 +16,33 @@ use crate::domain::{
 /// The newest messages before a question that a completion sees.
 pub const HISTORY: i64 = 20;
 
-/// Adds the assistant's line to the transcript.
+/// Adds the assistant's line to the transcript; returns false when the conversation is gone. Locks its row, so that sequence numbers
+/// commit in order.
 pub async fn insert_reply(
     tx: &mut TenantTx,
     id: MessageId,
     conversation: ConversationId,
-    seq: i32,
     reply_to: MessageId,
     text: &str,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let tenant = tx.tenant().uuid();
-    sqlx::query!(
-        "insert into messages (id, created_at, tenant_id, conversation_id, seq, role, text, reply_to)
-         values ($1, $2, $3, $4, $5, 'assistant', $6, $7)",
+    let added = sqlx::query!(
+        "with placed as (
+           update conversations set last_seq = last_seq + 1, updated_at = now()
+           where tenant_id = $3 and id = $4 returning last_seq
+         )
+         insert into messages (id, created_at, tenant_id, conversation_id, seq, role, text, reply_to)
+         select $1, $2, $3, $4, last_seq, 'assistant', $5, $6 from placed",
         id.uuid(),
         id.created_at(),
         tenant,
         conversation.uuid(),
-        seq,
         text,
         reply_to.uuid(),
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    Ok(added.rows_affected() == 1)
 }
 
 /// A customer's message as the pipeline needs it.

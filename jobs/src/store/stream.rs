@@ -1,6 +1,6 @@
 //! The log behind a message's stream: a client that lost its connection resumes from any position.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Scope, StoreError, TenantTx};
 use crate::domain::ids::{ConversationId, MessageId};
@@ -29,7 +29,7 @@ impl StreamEvent {
     }
 }
 
-/// Appends to a message's log.
+/// Appends to a message's log, in the order given.
 ///
 /// One job at a time works on a message, so positions do not collide; should a stale worker write at the same
 /// moment, the primary key refuses one of them and its job is tried again.
@@ -37,18 +37,20 @@ pub async fn append(
     tx: &mut TenantTx,
     conversation: ConversationId,
     message: MessageId,
-    event: StreamEvent,
-    data: &Value,
+    entries: &[(StreamEvent, Value)],
 ) -> Result<(), StoreError> {
     let tenant = tx.tenant().uuid();
+    let (events, data): (Vec<&str>, Vec<&Value>) = entries.iter().map(|(event, data)| (event.as_str(), data)).unzip();
     sqlx::query!(
         "insert into message_stream (tenant_id, conversation_id, message_id, position, event, data)
-         select $1, $2, $3, coalesce(max(position), 0) + 1, $4, $5 from message_stream where message_id = $3",
+         select $1, $2, $3, last.position + entry.number, entry.event, entry.data
+         from (select coalesce(max(position), 0) as position from message_stream where message_id = $3) last,
+           unnest($4::text[], $5::jsonb[]) with ordinality as entry(event, data, number)",
         tenant,
         conversation.uuid(),
         message.uuid(),
-        event.as_str(),
-        data,
+        &events as _,
+        &data as _,
     )
     .execute(tx.connection())
     .await?;
@@ -73,7 +75,7 @@ pub async fn append_delta(
     if completing.is_none() {
         return Ok(false);
     }
-    append(tx, conversation, message, StreamEvent::Delta, &serde_json::json!({ "text": text })).await?;
+    append(tx, conversation, message, &[(StreamEvent::Delta, json!({ "text": text }))]).await?;
     Ok(true)
 }
 

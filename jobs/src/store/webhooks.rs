@@ -41,18 +41,6 @@ pub async fn callback(tx: &mut TenantTx, vault: &Vault, message: MessageId) -> R
         .transpose()
 }
 
-/// Whether a message has a callback URL.
-pub async fn has_callback(tx: &mut TenantTx, message: MessageId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"select exists(
-             select from messages where id = $1 and created_at = $2 and callback_url is not null) as "has!""#,
-        message.uuid(),
-        message.created_at(),
-    )
-    .fetch_one(tx.connection())
-    .await?)
-}
-
 /// Switches an endpoint off; returns whether it was this call that did.
 pub async fn disable(tx: &mut TenantTx, id: EndpointId, reason: &str) -> Result<bool, StoreError> {
     let disabled = sqlx::query!(
