@@ -6,7 +6,6 @@
 
 mod database;
 mod error;
-mod pool;
 
 pub mod acceptance;
 pub mod answers;

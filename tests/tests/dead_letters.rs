@@ -257,7 +257,7 @@ async fn no_query_of_dead_jobs_reads_them_all() {
     }
     tx.commit().await.unwrap();
     // A session reports what it read when it ends.
-    database.close();
+    database.close().await;
     let scanned = "select seq_tup_read::bigint from pg_stat_user_tables where relname = 'dead_jobs'";
     assert_eq!(test.count(scanned).await, 0);
     let looked_up = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes where relname = 'dead_jobs'";

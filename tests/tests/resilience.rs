@@ -244,7 +244,7 @@ async fn a_connection_that_died_while_it_was_idle_is_not_given_out() {
     tokio::time::sleep(Duration::from_millis(1_200)).await;
 
     database.tenant(tenant).await.expect("a living connection").commit().await.unwrap();
-    database.close();
+    database.close().await;
 }
 
 /// A caller that goes away while its transaction is being opened, as a job that ran too long, leaves none behind.
@@ -275,5 +275,5 @@ async fn a_connection_is_not_given_back_with_a_transaction_open() {
 
     let open = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'";
     assert_eq!(test.count(open).await, 0);
-    database.close();
+    database.close().await;
 }

@@ -128,7 +128,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     if tokio::time::timeout(FLUSH_TIMEOUT, dispatching).await.is_err() {
         tracing::warn!("some pushes were left to the relay");
     }
-    database.close();
+    database.close().await;
     tracing::info!("drained");
     Ok(())
 }

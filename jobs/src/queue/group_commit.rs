@@ -89,8 +89,6 @@ async fn commit(
     database: &Database,
     completions: &[ledger::Completion],
 ) -> Result<(HashSet<JobId>, HashSet<JobId>), StoreError> {
-    let mut loan = database.system_connection().await?;
-    let ended = ledger::complete_many(loan.connection(), completions).await?;
-    loan.give_back();
-    Ok(ended)
+    let mut connection = database.system_connection().await?;
+    ledger::complete_many(&mut connection, completions).await
 }
