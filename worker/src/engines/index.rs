@@ -3,6 +3,7 @@
 mod filter;
 mod held;
 mod maintenance;
+mod parts;
 mod rows;
 mod schema;
 mod search;
@@ -184,7 +185,7 @@ impl Index for LanceIndex {
             Ok(())
         })
         .await?;
-        self.held.forget(|table| tables::is_of(table, tenant)).await;
+        self.held.forget(tenant).await;
         Ok(())
     }
 
@@ -195,7 +196,7 @@ impl Index for LanceIndex {
 
     async fn keep_models(&self, tenant: TenantId, models: &[&str]) -> Result<usize, IndexError> {
         let dropped = self.write(tenant, || self.tables.drop_others(tenant, models)).await?;
-        self.held.forget(|table| tables::is_of(table, tenant)).await;
+        self.held.forget(tenant).await;
         Ok(dropped)
     }
 

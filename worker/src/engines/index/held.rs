@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array, cast::AsArray};
+use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use futures::TryStreamExt;
-use jobs::ports::{Embedding, Place};
+use jobs::{
+    domain::ids::TenantId,
+    ports::{Embedding, Place},
+};
 use lance::{
     Dataset,
     dataset::{ROW_ID, scanner::Scanner},
@@ -16,7 +19,7 @@ use moka::{future::Cache, policy::EvictionPolicy};
 use tokio::sync::Semaphore;
 
 use super::{
-    rows::{self, column, missing},
+    rows::{self, missing},
     schema, tables,
 };
 
@@ -24,7 +27,7 @@ use super::{
 const HELD_BYTES: u64 = 256 * 1024 * 1024;
 /// Rows of a fragment that a search reads whole, within some milliseconds, to hold them. Those of a larger one are read beside the
 /// searches, if there is room for them.
-const SMALL_FRAGMENT: usize = 8192;
+const READ_NOW: usize = 8192;
 /// Large fragments read at once.
 const READ_AT_ONCE: usize = 1;
 /// A row's number is that of its fragment, above these bits, and its place in it.
@@ -63,7 +66,7 @@ impl Held {
 
     /// The rows of a fragment, if they are held or are few enough to be read now.
     pub async fn ready(&self, dataset: &Arc<Dataset>, fragment: &Fragment) -> lancedb::Result<Option<Arc<Rows>>> {
-        if length(fragment) <= SMALL_FRAGMENT {
+        if length(fragment) <= READ_NOW {
             return self.all(dataset, fragment).await.map(Some);
         }
         let key = key(dataset, fragment)?;
@@ -93,9 +96,9 @@ impl Held {
         });
     }
 
-    /// Lets go of the rows of tables.
-    pub async fn forget(&self, is_of: impl Fn(&str) -> bool) {
-        let keys = self.fragments.iter().map(|(key, _)| key).filter(|key| is_of(&key.table));
+    /// Lets go of the rows of a tenant's tables.
+    pub async fn forget(&self, tenant: TenantId) {
+        let keys = self.fragments.iter().map(|(key, _)| key).filter(|key| tables::is_of(&key.table, tenant));
         for key in keys.collect::<Vec<_>>() {
             self.fragments.invalidate(key.as_ref()).await;
         }
@@ -125,15 +128,11 @@ impl Rows {
     }
 
     fn fill(&mut self, batch: &RecordBatch) -> lancedb::Result<()> {
-        let (ids, held): (&StringArray, &UInt64Array) = (column(batch, "id")?, column(batch, ROW_ID)?);
-        let vectors: &FixedSizeListArray = column(batch, schema::VECTOR)?;
-        let numbers: &Float32Array = vectors.values().as_primitive_opt().ok_or_else(|| missing(schema::VECTOR))?;
-        for row in 0..batch.num_rows() {
-            let (at, from) = (place_in_fragment(held.value(row)), vectors.value_offset(row) as usize);
-            let vector = self.vectors.get_mut(at * self.dimension..(at + 1) * self.dimension);
-            let vector = vector.ok_or_else(|| missing(ROW_ID))?;
-            vector.copy_from_slice(&numbers.values()[from..from + self.dimension]);
-            self.places[at] = Some(rows::place(ids, row)?);
+        for (row, place, vector) in rows::compared(batch)? {
+            let at = place_in_fragment(row);
+            let kept = self.vectors.get_mut(at * self.dimension..(at + 1) * self.dimension);
+            kept.ok_or_else(|| missing(ROW_ID))?.copy_from_slice(vector);
+            self.places[at] = Some(place);
         }
         Ok(())
     }

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use lance::index::DatasetIndexExt;
 use lancedb::{
     DistanceType, Table,
     index::{Index, vector::IvfHnswSqIndexBuilder},
@@ -14,7 +13,7 @@ use lancedb::{
 };
 use tokio::time::timeout;
 
-use super::schema;
+use super::{parts, schema};
 
 /// Fragments an add leaves at most.
 const MAX_FRAGMENTS: usize = 12;
@@ -139,19 +138,16 @@ struct Indexed {
     missing: usize,
 }
 
-/// A column's index, as far as the table's manifest tells: nothing of the index itself is read.
+/// A column's index, as far as the table's manifest tells.
 async fn indexed(table: &Table, column: &str) -> lancedb::Result<Option<Indexed>> {
     let Some(dataset) = table.dataset() else { return Ok(None) };
     let dataset = dataset.get().await?;
-    let field = dataset.schema().field_id(column)?;
-    let indices = dataset.load_indices().await?;
-    let parts: Vec<_> = indices.iter().filter(|index| index.fields == [field]).collect();
+    let parts = parts::of(&dataset, column).await?;
     let Some(index) = parts.first() else { return Ok(None) };
     let mut indexed = Indexed { name: index.name.clone(), parts: vec![0; parts.len()], missing: 0 };
     for fragment in dataset.fragments().iter() {
         let rows = fragment.num_rows().unwrap_or_default();
-        let id = u32::try_from(fragment.id).unwrap_or(u32::MAX);
-        match parts.iter().position(|part| part.fragment_bitmap.as_ref().is_some_and(|held| held.contains(id))) {
+        match parts::holding(&parts, fragment) {
             Some(part) => indexed.parts[part] += rows,
             None => indexed.missing += rows,
         }

@@ -3,18 +3,18 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, FixedSizeListArray, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, FixedSizeListArray, Float32Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
     builder::{FixedSizeListBuilder, Float32Builder, ListBuilder, StringBuilder},
+    cast::AsArray,
 };
 use arrow_schema::{ArrowError, SchemaRef};
 use jobs::{
     domain::ids::DocumentId,
     ports::{Chunk, Passage, Place, headed},
 };
-
 use lance::dataset::ROW_ID;
 
-use super::words;
+use super::{schema, words};
 
 /// The rows of a document's version.
 ///
@@ -95,7 +95,20 @@ pub fn passages(
     Ok(rows.filter_map(|row| Some((place_of(held.value(row))?, passage(row)))).collect())
 }
 
-pub fn place(ids: &StringArray, row: usize) -> lancedb::Result<Place> {
+/// The numbers, places and vectors of rows, of which [`schema::COMPARED`] was read.
+pub fn compared(batch: &RecordBatch) -> lancedb::Result<Vec<(u64, Place, &[f32])>> {
+    let (ids, held): (&StringArray, &UInt64Array) = (column(batch, "id")?, column(batch, ROW_ID)?);
+    let vectors: &FixedSizeListArray = column(batch, schema::VECTOR)?;
+    let numbers: &Float32Array = vectors.values().as_primitive_opt().ok_or_else(|| missing(schema::VECTOR))?;
+    let length = vectors.value_length() as usize;
+    let rows = (0..batch.num_rows()).map(|row| {
+        let from = vectors.value_offset(row) as usize;
+        Ok((held.value(row), place(ids, row)?, &numbers.values()[from..from + length]))
+    });
+    rows.collect()
+}
+
+fn place(ids: &StringArray, row: usize) -> lancedb::Result<Place> {
     Place::parse(ids.value(row)).ok_or_else(|| missing("id"))
 }
 

@@ -15,6 +15,7 @@ use lance::{
     },
     deps::datafusion::physical_plan::ExecutionPlan,
     io::exec::{ANNIvfPartitionExec, ANNIvfSubIndexExec, PreFilterSource, fts::MatchQueryExec},
+    table::format::IndexMetadata,
 };
 use lance_index::{
     scalar::inverted::SCORE_COL,
@@ -25,6 +26,7 @@ use lancedb::index::scalar::{DocumentGranularity, FtsSearchParams, FullTextSearc
 use super::{
     filter,
     held::{self, place_in_fragment},
+    parts,
     rows::column,
     schema,
     snapshot::{Compared, Snapshot, batches},
@@ -55,9 +57,10 @@ impl Snapshot<'_> {
             Some(allowed) if allowed.len() <= COMPARED_EACH => self.compare(allowed, query).await?,
             _ => {
                 let allowed = allowed.map(mask);
+                let parts = parts::of(&self.dataset, schema::VECTOR).await?;
                 let (mut proposed, beside) = tokio::try_join!(
-                    self.proposed(query, allowed.as_ref(), limit),
-                    self.beside_index(query, allowed.as_ref(), limit),
+                    self.proposed(&parts, query, allowed.as_ref(), limit),
+                    self.beside_index(&parts, query, allowed.as_ref(), limit),
                 )?;
                 proposed.extend(beside);
                 proposed
@@ -117,11 +120,11 @@ impl Snapshot<'_> {
     /// What the index of vectors takes for the nearest.
     async fn proposed(
         &self,
+        parts: &[IndexMetadata],
         query: &Embedding,
         allowed: Option<&RowAddrMask>,
         limit: usize,
     ) -> lancedb::Result<Vec<Compared>> {
-        let parts = self.parts(schema::VECTOR).await?;
         if parts.is_empty() {
             return Ok(Vec::new());
         }
@@ -145,7 +148,7 @@ impl Snapshot<'_> {
         let ids = parts.iter().map(|part| part.uuid).collect();
         let partitions = ANNIvfPartitionExec::try_new(Arc::clone(&self.dataset), ids, near.clone())?;
         let (dataset, partitions) = (Arc::clone(&self.dataset), Arc::new(partitions));
-        let search = ANNIvfSubIndexExec::try_new(partitions, dataset, parts, near, PreFilterSource::None)?;
+        let search = ANNIvfSubIndexExec::try_new(partitions, dataset, parts.to_vec(), near, PreFilterSource::None)?;
         let found = execute(&search.with_external_mask(allowed.cloned().map(Arc::new))).await?;
         let mut proposed = scored(&found, DIST_COL)?;
         proposed.sort_by(|(_, one), (_, other)| one.total_cmp(other));
@@ -156,12 +159,13 @@ impl Snapshot<'_> {
     /// The nearest of the rows that are not in the index of vectors.
     async fn beside_index(
         &self,
+        parts: &[IndexMetadata],
         query: &Embedding,
         allowed: Option<&RowAddrMask>,
         limit: usize,
     ) -> lancedb::Result<Vec<Compared>> {
         let mut near = Vec::new();
-        for fragment in self.outside(schema::VECTOR).await? {
+        for fragment in self.outside(parts) {
             let rows = self.held.all(&self.dataset, fragment).await?;
             let similarities = rows.similarities(query);
             let live = self.live(fragment, &rows).await?;
@@ -184,7 +188,8 @@ impl Snapshot<'_> {
         allowed: Option<&RowAddrMask>,
         limit: usize,
     ) -> lancedb::Result<Vec<(u64, f32)>> {
-        if self.outside(schema::WORDS).await?.is_empty() {
+        let parts = parts::of(&self.dataset, schema::WORDS).await?;
+        if self.outside(&parts).next().is_none() {
             // As the scan below would, but without its plan, which takes as long as the search.
             let query = MatchQuery::new(words.to_owned())
                 .with_column(Some(schema::WORDS.to_owned()))

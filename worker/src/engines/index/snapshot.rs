@@ -5,13 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array, cast::AsArray};
+use arrow_array::RecordBatch;
 use futures::{TryStreamExt, future::try_join_all};
 use jobs::ports::{Embedding, Hit, Passage, Place};
 use lance::{
     Dataset,
     dataset::{ProjectionRequest, ROW_ID, fragment::FileFragment, scanner::Scanner},
-    index::DatasetIndexExt,
     table::format::{Fragment, IndexMetadata},
 };
 use lance_linalg::distance::Dot;
@@ -19,8 +18,7 @@ use lance_linalg::distance::Dot;
 use super::{
     filter,
     held::{self, Held, Rows, fragment_of, place_in_fragment},
-    rows::{self, column, missing},
-    schema,
+    parts, rows, schema,
 };
 
 /// A table as it was when a search began, and what is held of its rows.
@@ -45,21 +43,9 @@ impl Compared {
 }
 
 impl Snapshot<'_> {
-    /// The parts of a column's index.
-    pub async fn parts(&self, column: &str) -> lancedb::Result<Vec<IndexMetadata>> {
-        let field = self.dataset.schema().field_id(column)?;
-        let indices = self.dataset.load_indices().await?;
-        Ok(indices.iter().filter(|index| index.fields == [field]).cloned().collect())
-    }
-
-    /// Fragments whose rows are not in the index of a column.
-    pub async fn outside(&self, column: &str) -> lancedb::Result<Vec<&Fragment>> {
-        let parts = self.parts(column).await?;
-        let indexed = |fragment: &Fragment| {
-            let id = u32::try_from(fragment.id).unwrap_or(u32::MAX);
-            parts.iter().any(|part| part.fragment_bitmap.as_ref().is_some_and(|held| held.contains(id)))
-        };
-        Ok(self.dataset.fragments().iter().filter(|fragment| !indexed(fragment)).collect())
+    /// Fragments whose rows are in no part of an index.
+    pub fn outside(&self, parts: &[IndexMetadata]) -> impl Iterator<Item = &Fragment> {
+        self.dataset.fragments().iter().filter(|fragment| parts::holding(parts, fragment).is_none())
     }
 
     /// The rows of a fragment that are not deleted, with their places.
@@ -114,17 +100,15 @@ impl Snapshot<'_> {
         if rows.is_empty() {
             return Ok(HashMap::new());
         }
-        let columns = schema::COMPARED.into_iter().chain([ROW_ID]);
-        let batch =
-            self.dataset.take_rows(rows, ProjectionRequest::from_columns(columns, self.dataset.schema())).await?;
-        let (ids, rows): (&StringArray, &UInt64Array) = (column(&batch, "id")?, column(&batch, ROW_ID)?);
-        let vectors: &FixedSizeListArray = column(&batch, schema::VECTOR)?;
-        let read = (0..batch.num_rows()).map(|row| {
-            let vector = vectors.value(row);
-            let vector: &Float32Array = vector.as_primitive_opt().ok_or_else(|| missing(schema::VECTOR))?;
-            Ok((rows.value(row), (rows::place(ids, row)?, f32::dot(query, vector.values()))))
-        });
-        read.collect()
+        let batch = self.take(rows, &schema::COMPARED).await?;
+        let read = rows::compared(&batch)?.into_iter();
+        Ok(read.map(|(row, place, vector)| (row, (place, f32::dot(query, vector)))).collect())
+    }
+
+    /// Columns of rows, with their numbers, without a plan. Those that were deleted are left out.
+    async fn take(&self, rows: &[u64], columns: &[&str]) -> lancedb::Result<RecordBatch> {
+        let columns = columns.iter().copied().chain([ROW_ID]);
+        Ok(self.dataset.take_rows(rows, ProjectionRequest::from_columns(columns, self.dataset.schema())).await?)
     }
 
     /// The passages at these places.
@@ -150,9 +134,7 @@ impl Snapshot<'_> {
             } else {
                 &schema::PLACED_PASSAGE[..]
             };
-            let columns = columns.iter().copied().chain([ROW_ID]);
-            let batch =
-                self.dataset.take_rows(&rows, ProjectionRequest::from_columns(columns, self.dataset.schema())).await?;
+            let batch = self.take(&rows, columns).await?;
             found = rows::passages(&batch, |row| place(row).flatten())?;
         }
         found.retain(|place, _| wanted.contains_key(place));
