@@ -26,11 +26,11 @@ pub enum Fusion {
 
 impl Fusion {
     /// The default, for a query of which the embedding model knows so much, 0 to 1: vectors say most in the languages
-    /// that the model was made for, and little in others, whose words it takes to pieces. The numbers were chosen on the
-    /// sets that worker/README.md names.
+    /// that the model was made for, and little in others, whose words it takes to pieces. How the numbers were chosen stands
+    /// in worker/README.md.
     pub fn for_familiarity(familiarity: f32) -> Self {
         const UNKNOWN: f32 = 0.4;
-        const KNOWN: f32 = 0.8;
+        const KNOWN: f32 = 0.6;
         let known = ((familiarity - 0.5) / 0.3).clamp(0.0, 1.0);
         Self::Weighted { share: UNKNOWN + (KNOWN - UNKNOWN) * known }
     }
@@ -90,6 +90,6 @@ mod tests {
         };
         assert_eq!((share(0.0), share(0.5)), (0.4, 0.4));
         assert!(share(0.6) > share(0.5) && share(0.6) < share(0.8));
-        assert!((share(0.8) - 0.8).abs() < 1e-6 && share(0.8) == share(1.0));
+        assert!((share(0.8) - 0.6).abs() < 1e-6 && share(0.8) == share(1.0));
     }
 }
