@@ -5,6 +5,7 @@ mod embedder;
 mod index;
 mod language_model;
 mod models;
+mod reranker;
 mod webhooks;
 
 pub use documents::{DocumentReader, Passage, ReadError, headed};
@@ -12,6 +13,7 @@ pub use embedder::{EmbedError, Embedder, Embedding};
 pub use index::{Chunk, Collection, Hit, Index, IndexError, Place, SearchFilter, Versions};
 pub use language_model::{Completion, LanguageModel, ModelError, Prompt, Usage};
 pub use models::{Model, Models};
+pub use reranker::{RerankError, Reranker};
 pub use webhooks::{SendError, SignedRequest, WebhookReply, WebhookSender};
 
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 pub struct Engines {
     pub embedding: Models,
     pub index: Arc<dyn Index>,
+    /// Absent where no model was given: results keep the order of the legs then.
+    pub reranker: Option<Arc<dyn Reranker>>,
     pub model: Arc<dyn LanguageModel>,
     pub webhooks: Arc<dyn WebhookSender>,
 }

@@ -4,19 +4,21 @@ pub mod embedder;
 pub mod index;
 pub mod language_model;
 pub mod reader;
+pub mod reranker;
 mod retry_after;
 pub mod webhook_sender;
 
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context;
-use jobs::ports::{Engines, Model, Models};
+use jobs::ports::{Engines, Model, Models, Reranker};
 
 use self::{
     embedder::{EmbedderConfig, OnnxEmbedder},
     index::{IndexConfig, LanceIndex},
     language_model::{LanguageModelConfig, ModelRouter},
     reader::{FileReader, ReaderConfig},
+    reranker::{OnnxReranker, RerankerConfig},
     webhook_sender::{HttpWebhookSender, WebhookConfig},
 };
 
@@ -28,6 +30,8 @@ pub struct Config {
     #[command(flatten)]
     pub index: IndexConfig,
     #[command(flatten)]
+    pub reranker: RerankerConfig,
+    #[command(flatten)]
     pub reader: ReaderConfig,
     #[command(flatten)]
     pub language_model: LanguageModelConfig,
@@ -35,16 +39,23 @@ pub struct Config {
     pub webhooks: WebhookConfig,
 }
 
-/// Makes every engine, or says which setting is wrong. Loads the embedding models, which takes about a second each.
+/// Makes every engine, or says which setting is wrong. Loads the models, which takes about a second each.
 pub async fn connect(config: Config) -> anyhow::Result<Engines> {
     let current = model(&config, &config.embedder.embedding_model_dir).await.context("EMBEDDING_MODEL_DIR")?;
     let next = match &config.embedder.embedding_next_model_dir {
         Some(directory) => Some(model(&config, directory).await.context("EMBEDDING_NEXT_MODEL_DIR")?),
         None => None,
     };
+    let reranker: Option<Arc<dyn Reranker>> = match &config.reranker.reranker_model_dir {
+        Some(directory) => {
+            Some(Arc::new(OnnxReranker::load(directory, &config.reranker).await.context("RERANKER_MODEL_DIR")?))
+        }
+        None => None,
+    };
     Ok(Engines {
         embedding: Models { current, next },
         index: Arc::new(LanceIndex::connect(&config.index).await?),
+        reranker,
         model: Arc::new(ModelRouter::connect(&config.language_model)?),
         webhooks: Arc::new(HttpWebhookSender::connect(&config.webhooks)?),
     })

@@ -24,6 +24,7 @@ use self::{configuration::Configuration, quality::Quality, set::QuestionSet};
 use crate::engines::{
     embedder::{EmbedderConfig, OnnxEmbedder},
     index::{IndexConfig, LanceIndex},
+    reranker::{OnnxReranker, RerankerConfig},
 };
 
 /// Passages embedded and stored at a time.
@@ -45,11 +46,17 @@ pub struct Args {
     folder: PathBuf,
     #[command(flatten)]
     embedder: EmbedderConfig,
+    #[command(flatten)]
+    reranker: RerankerConfig,
 }
 
 /// Prints a table for each set.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let embedder = OnnxEmbedder::connect(&args.embedder).await?;
+    let reranker = match &args.reranker.reranker_model_dir {
+        Some(directory) => Some(OnnxReranker::load(directory, &args.reranker).await.context("RERANKER_MODEL_DIR")?),
+        None => None,
+    };
     let uri = args.folder.join(format!("eval-retrieval-{}", std::process::id())).display().to_string();
     let config = IndexConfig { lancedb_uri: uri.clone() };
     let index = LanceIndex::connect(&config).await?;
@@ -64,16 +71,20 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             // Whatever any configuration may pick.
             let hits = legs.hits().map(|hit| (hit.place(), hit.row)).collect();
             legs.read(&index, Collection { tenant, model: embedder.model() }, &hits).await?;
-            found.push(legs);
+            let reranked = match &reranker {
+                Some(reranker) => Some(legs.rerank(reranker, &question.text).await),
+                None => None,
+            };
+            found.push((legs, reranked));
         }
         index.erase_tenant(tenant).await?;
 
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         println!("\n{name}: {} passages, {} questions, {}", passages.len(), found.len(), embedder.model());
         println!("{}", quality::HEAD);
-        for configuration in Configuration::all(args.weights) {
-            let rankings = found.iter().zip(&set.questions).map(|(legs, question)| {
-                let ranked = configuration.rank(legs, quality::DEPTH);
+        for configuration in Configuration::all(args.weights, reranker.is_some()) {
+            let rankings = found.iter().zip(&set.questions).map(|((legs, reranked), question)| {
+                let ranked = configuration.rank(legs, reranked.as_ref(), quality::DEPTH);
                 let ids = ranked.iter().filter_map(|chunk| passages.get(*chunk));
                 ids.map(|id| question.relevant.contains(id)).collect()
             });

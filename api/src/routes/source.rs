@@ -20,7 +20,7 @@ pub struct Source {
     pub page: Option<u32>,
     /// Cosine similarity to the question, −1 to 1.
     pub similarity: f32,
-    /// Rank score; comparable only within one search.
+    /// Of the search by vectors and words, comparable only within one. A reranker, where there is one, orders by its own.
     pub score: f32,
 }
 

@@ -20,7 +20,7 @@ pub fn engines() -> Engines {
     let none = Arc::new(NoEngine);
     let model = Model { embedder: none.clone(), reader: none.clone() };
     let embedding = Models { current: model, next: None };
-    Engines { embedding, index: none.clone(), model: none.clone(), webhooks: none }
+    Engines { embedding, index: none.clone(), reranker: None, model: none.clone(), webhooks: none }
 }
 
 struct NoEngine;

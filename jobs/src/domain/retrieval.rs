@@ -36,7 +36,7 @@ pub struct Source {
     pub after: Option<String>,
     /// Cosine similarity to the question, −1 to 1.
     pub similarity: f32,
-    /// Fused score; comparable only within one search.
+    /// Fused score; comparable only within one search. A reranker orders by its own.
     pub score: f32,
 }
 

@@ -1,13 +1,14 @@
 //! Finds the passages that may answer a question.
 //!
 //! - **What:** embeds the question, asks both legs of the index in parallel, keeps what the ledger of documents says may
-//!   be shown, fuses their rankings, and saves the best as sources, with the passages beside them and a record of who found
-//!   what. One retriever for messages and searches.
+//!   be shown, fuses their rankings, has a reranker order the best where there is one, and saves these as sources, with the
+//!   passages beside them and a record of who found what. One retriever for messages and searches.
 //! - **Who enqueues it:** the turn of a message; the search route.
 //! - **Twice:** reading only; the second run finds its job finished and saves nothing.
 //! - **Gives up:** the message fails, or the search ends with an error.
 
 mod legs;
+mod reranking;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use legs::{CANDIDATES_PER_RESULT, Legs, Picked, READ_PER_RESULT};
+pub use reranking::Reranked;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -206,7 +208,11 @@ impl Retrieve {
         let exists = |place: &Place| searchable.get(&place.document).is_some_and(|shown| place.position < shown.chunks);
         legs.read_best(index, collection, limit, with_neighbours, exists).await?;
         metrics::histogram!("metachat_search_seconds").record((in_vain + legs.searched).as_secs_f64());
-        let picked = legs.pick(legs.fusion(), limit);
+        let reranked = match &context.engines().reranker {
+            Some(reranker) => Some(legs.rerank(&**reranker, &query).await),
+            None => None,
+        };
+        let picked = legs.pick(legs.fusion(), reranked.as_ref(), limit);
         let beside = picked.iter().take(with_neighbours).flat_map(|picked| picked.hit.beside()).flatten();
         let beside = beside.filter(|(place, _)| exists(place)).collect();
         let around = neighbours(index, collection, &legs, beside).await?;
@@ -215,7 +221,7 @@ impl Retrieve {
             let [before, after] = picked.hit.beside().map(|beside| around.get(&beside?.0).cloned());
             Some(source(picked, shown.name.clone(), before, after))
         });
-        Ok((sources.collect(), legs.record(&query, embedder.model(), &picked)))
+        Ok((sources.collect(), legs.record(&query, embedder.model(), reranked.as_ref(), &picked)))
     }
 
     /// What searches may return of the documents that were found, or were left out.

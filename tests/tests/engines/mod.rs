@@ -7,6 +7,7 @@ mod index;
 mod language_model;
 mod languages;
 mod reader;
+pub mod reranker;
 mod retrieval;
 mod webhook_sender;
 

@@ -16,7 +16,7 @@ use worker::engines::{
 
 use super::connect_embedder;
 
-async fn shop(embedder: &OnnxEmbedder, directory: &TempDir, tenant: TenantId, texts: &[&str]) -> LanceIndex {
+pub async fn shop(embedder: &OnnxEmbedder, directory: &TempDir, tenant: TenantId, texts: &[&str]) -> LanceIndex {
     let config = IndexConfig { lancedb_uri: directory.path().display().to_string() };
     let index = LanceIndex::connect(&config).await.unwrap();
     let document = DocumentId::generate();
@@ -52,8 +52,8 @@ async fn the_best_of_both_legs_comes_first_and_repeats_come_last() {
         let all = SearchFilter::default();
         let mut legs = Legs::search(&embedder, &index, tenant, query, &all, limit).await.unwrap();
         legs.read_best(&index, Collection { tenant, model: embedder.model() }, limit, 0, |_| true).await.unwrap();
-        let picked = legs.pick(legs.fusion(), limit);
-        let record = legs.record(query, embedder.model(), &picked);
+        let picked = legs.pick(legs.fusion(), None, limit);
+        let record = legs.record(query, embedder.model(), None, &picked);
         (picked.iter().map(|picked| picked.passage.text.clone()).collect::<Vec<_>>(), record)
     };
     // Words that only one passage holds; a meaning that no word of the passage says.

@@ -25,7 +25,7 @@ use self::{
     waiting_line::{Class, Serves, WaitingLine},
 };
 pub use self::{
-    model::{MAX_TOKENS, environment},
+    model::{MAX_TOKENS, environment, tokenizer_files},
     model_id::model_id,
 };
 

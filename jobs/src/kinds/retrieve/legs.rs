@@ -8,12 +8,13 @@ use std::{
 use serde_json::{Value, json};
 use tracing::{Instrument, field};
 
+use super::reranking::Reranked;
 use crate::{
     domain::{
         ids::{DocumentId, TenantId},
         retrieval::{Fusion, Ranked, distinct_first, fuse},
     },
-    ports::{Collection, Embedder, Hit, Index, Passage, Place, SearchFilter},
+    ports::{Collection, Embedder, Hit, Index, Passage, Place, Reranker, SearchFilter},
     queue::Failure,
     trace,
 };
@@ -48,6 +49,8 @@ pub struct Picked<'a> {
     pub passage: &'a Passage,
     /// Fused.
     pub score: f32,
+    /// The reranker's, where it read the passage.
+    pub rerank_score: Option<f32>,
     /// Ranks in the legs, from 1; absent where a leg did not find it.
     pub vector_rank: Option<usize>,
     pub text_rank: Option<usize>,
@@ -131,6 +134,13 @@ impl Legs {
         Ok(())
     }
 
+    /// Has a reranker read the best of what was read.
+    pub async fn rerank(&self, reranker: &dyn Reranker, query: &str) -> Reranked {
+        let best = self.fused(self.fusion()).into_iter();
+        let best = best.filter_map(|(hit, _)| Some((hit.place(), self.passage(hit.place())?)));
+        Reranked::of(reranker, query, best.collect()).await
+    }
+
     /// What was read at a place.
     pub fn passage(&self, place: Place) -> Option<&Passage> {
         self.passages.get(&place)
@@ -168,8 +178,9 @@ impl Legs {
         fused.into_iter().filter_map(|(chunk, score)| Some((*by_chunk.get(chunk)?, score))).collect()
     }
 
-    /// The best passages of both legs, of those that were read; those that repeat a better one come after those that do not.
-    pub fn pick<'a>(&'a self, fusion: Fusion, limit: usize) -> Vec<Picked<'a>> {
+    /// The best passages of both legs, of those that were read: first those that a reranker read, in its order. Those that repeat a
+    /// better one come after those that do not.
+    pub fn pick<'a>(&'a self, fusion: Fusion, reranked: Option<&Reranked>, limit: usize) -> Vec<Picked<'a>> {
         let places = |leg: &[Hit]| leg.iter().map(Hit::place).zip(0..).collect::<HashMap<Place, usize>>();
         let (by_vector, by_text) = (places(&self.by_vector), places(&self.by_text));
         let picked = |(hit, score): (&'a Hit, f32)| {
@@ -178,12 +189,15 @@ impl Legs {
                 hit,
                 passage: self.passage(place)?,
                 score,
+                rerank_score: reranked.and_then(|reranked| reranked.score(&place)),
                 vector_rank: by_vector.get(&place).map(|position| position + 1),
                 text_rank: text.map(|position| position + 1),
                 text_score: text.map(|position| self.by_text[position].score),
             })
         };
         let mut best: Vec<Picked> = self.fused(fusion).into_iter().filter_map(picked).collect();
+        let reranked = |picked: &Picked| picked.rerank_score.unwrap_or(f32::NEG_INFINITY);
+        best.sort_by(|one, other| reranked(other).total_cmp(&reranked(one)));
         let texts: Vec<&str> = best.iter().map(|picked| picked.passage.text.as_str()).collect();
         let mut places = vec![0; best.len()];
         for (place, position) in distinct_first(&texts, limit).into_iter().enumerate() {
@@ -196,7 +210,7 @@ impl Legs {
     }
 
     /// Who found what, with scores and times.
-    pub fn record(&self, query: &str, model: &str, picked: &[Picked]) -> Value {
+    pub fn record(&self, query: &str, model: &str, reranked: Option<&Reranked>, picked: &[Picked]) -> Value {
         let fusion = match self.fusion() {
             Fusion::Weighted { share } => json!({ "vector_share": share }),
             Fusion::ReciprocalRank => json!("reciprocal_rank"),
@@ -207,6 +221,7 @@ impl Legs {
                 json!({
                     "chunk": picked.hit.chunk_id,
                     "score": picked.score,
+                    "rerank_score": picked.rerank_score,
                     "similarity": picked.hit.similarity,
                     "text_score": picked.text_score,
                     "vector_rank": picked.vector_rank,
@@ -219,6 +234,7 @@ impl Legs {
             "model": model,
             "familiarity": self.familiarity,
             "fusion": fusion,
+            "reranked": reranked.map(Reranked::record),
             "embed_ms": self.embedded.as_secs_f64() * 1000.0,
             "search_ms": self.searched.as_secs_f64() * 1000.0,
             "candidates": { "vector": self.by_vector.len(), "text": self.by_text.len() },

@@ -28,15 +28,7 @@ pub struct Model {
 impl Model {
     /// Loads the model and embeds a word, which tells the dimension and warms the session up.
     pub fn load(directory: &Path, intra_threads: usize) -> anyhow::Result<Self> {
-        let read =
-            |name: &str| fs::read(directory.join(name)).with_context(|| format!("{}/{name}", directory.display()));
-        let tokenizer_files = TokenizerFiles {
-            tokenizer_file: read("tokenizer.json")?,
-            config_file: read("config.json")?,
-            special_tokens_map_file: read("special_tokens_map.json")?,
-            tokenizer_config_file: read("tokenizer_config.json")?,
-        };
-        let definition = UserDefinedEmbeddingModel::new(read("model.onnx")?, tokenizer_files)
+        let definition = UserDefinedEmbeddingModel::new(read(directory, "model.onnx")?, tokenizer_files(directory)?)
             .with_pooling(Pooling::Mean)
             .with_quantization(QuantizationMode::Dynamic);
         let options = InitOptionsUserDefined::new()
@@ -63,6 +55,20 @@ impl Model {
             false => Err(EmbedError("the model gave a vector that is not finite".into())),
         }
     }
+}
+
+/// The files that a model's directory has beside the model.
+pub fn tokenizer_files(directory: &Path) -> anyhow::Result<TokenizerFiles> {
+    Ok(TokenizerFiles {
+        tokenizer_file: read(directory, "tokenizer.json")?,
+        config_file: read(directory, "config.json")?,
+        special_tokens_map_file: read(directory, "special_tokens_map.json")?,
+        tokenizer_config_file: read(directory, "tokenizer_config.json")?,
+    })
+}
+
+fn read(directory: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
+    fs::read(directory.join(name)).with_context(|| format!("{}/{name}", directory.display()))
 }
 
 /// The environment of every session of this process, made with the first.
