@@ -140,6 +140,8 @@ impl Job for Complete {
 impl Complete {
     /// Runs the model and, where `live`, logs its pieces for streams meanwhile; returns what was not logged yet too. `None`
     /// when the message ended before the model did.
+    ///
+    /// What is done now and then is boxed: thousands may wait here, and should not each keep room for it.
     async fn stream(
         &self,
         context: &JobContext,
@@ -179,7 +181,7 @@ impl Complete {
         loop {
             cancelled.told(LOOK_AGAIN).await;
             // A look that fails decides nothing; the completion finds out for itself.
-            if let Ok(false) = self.is_wanted(context).await {
+            if let Ok(false) = self.is_wanted(context).boxed().await {
                 return;
             }
         }
@@ -214,7 +216,7 @@ impl Complete {
             match (live, ended) {
                 (false, _) => {}
                 (true, true) => return Ok(text),
-                (true, false) => self.flush(context, &text).await?,
+                (true, false) => self.flush(context, &text).boxed().await?,
             }
             next_flush = Some(Instant::now() + FLUSH_EVERY);
         }

@@ -60,7 +60,8 @@ async fn run_delivery<J: Job>(delivery: Delivery, runtime: Runtime) {
         trace_id = envelope.traceparent.as_deref().map(trace::id),
     );
     let lost = lease.lost().clone();
-    let run = cpu::timed(run_leased::<J>(envelope, crashes, &lease, runtime, &traced));
+    // Boxed: thousands may wait in it, and each future around it would keep room for it, some twice.
+    let run = cpu::timed(run_leased::<J>(envelope, crashes, &lease, runtime, &traced).boxed());
     let outcome = tokio::select! {
         biased;
         () = lost.cancelled() => "lease_lost",

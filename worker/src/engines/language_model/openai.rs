@@ -46,8 +46,10 @@ impl OpenAi {
         default_model: &str,
         first_token: Duration,
     ) -> anyhow::Result<Self> {
+        // The job is what runs again: a copy of every request would be kept for the client to send it itself.
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
+            .retry(reqwest::retry::never())
             .user_agent(concat!("metachat/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("the model provider's client")?;
