@@ -6,6 +6,7 @@ pub mod language_model;
 pub mod reader;
 pub mod reranker;
 mod retry_after;
+pub mod tokenizer;
 pub mod webhook_sender;
 
 use std::{path::Path, sync::Arc};
@@ -62,8 +63,7 @@ pub async fn connect(config: Config) -> anyhow::Result<Engines> {
 }
 
 async fn model(config: &Config, directory: &Path) -> anyhow::Result<Model> {
-    Ok(Model {
-        embedder: Arc::new(OnnxEmbedder::load(directory, &config.embedder).await?),
-        reader: Arc::new(FileReader::connect(&config.reader, directory)?),
-    })
+    let embedder = OnnxEmbedder::load(directory, &config.embedder).await?;
+    let reader = FileReader::connect(&config.reader, directory, embedder.tokenizer())?;
+    Ok(Model { embedder: Arc::new(embedder), reader: Arc::new(reader) })
 }

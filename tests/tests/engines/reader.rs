@@ -5,7 +5,10 @@ mod office;
 use std::path::{Path, PathBuf};
 
 use jobs::ports::{DocumentReader, Passage, ReadError};
-use worker::engines::reader::{FileReader, ReaderConfig};
+use worker::engines::{
+    reader::{FileReader, ReaderConfig},
+    tokenizer,
+};
 
 use super::model_dir;
 
@@ -20,7 +23,9 @@ fn reader() -> FileReader {
 }
 
 fn reader_with(program: PathBuf, extract_seconds: u64) -> FileReader {
-    FileReader::connect(&ReaderConfig { extract_program: Some(program), extract_seconds }, &model_dir()).unwrap()
+    let tokenizer = tokenizer::load(&model_dir().join("tokenizer.json")).unwrap();
+    let config = ReaderConfig { extract_program: Some(program), extract_seconds };
+    FileReader::connect(&config, &model_dir(), tokenizer).unwrap()
 }
 
 async fn passages(bytes: impl Into<Vec<u8>>, content_type: &str) -> Vec<Passage> {

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use jobs::ports::{EmbedError, Embedder, Embedding};
 use moka::future::Cache;
+use tokenizers::Tokenizer;
 use tokio::{sync::oneshot, time::timeout};
 
 use self::{
@@ -28,6 +29,7 @@ pub use self::{
     model::{MAX_TOKENS, environment, tokenizer_files},
     model_id::model_id,
 };
+use super::tokenizer;
 
 /// Vectors of repeated queries kept, about 1.6 KiB each at 384 dimensions.
 const CACHED_QUERIES: u64 = 10_000;
@@ -82,7 +84,7 @@ impl OnnxEmbedder {
         let mut embedder = Self {
             id: model_id(&directory)?,
             dimension: 0,
-            vocabulary: Vocabulary::load(&directory)?,
+            vocabulary: Vocabulary(tokenizer::load(&directory.join("tokenizer.json"))?),
             line: Arc::default(),
             threads: Vec::new(),
             queries: Cache::new(CACHED_QUERIES),
@@ -107,6 +109,11 @@ impl OnnxEmbedder {
             embedder.dimension = loaded.context("the embedding thread stopped while it loaded the model")??;
         }
         Ok(embedder)
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.vocabulary.0)
     }
 
     async fn embed(&self, class: Class, text: String) -> Result<Embedding, EmbedError> {

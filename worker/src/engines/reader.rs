@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use async_trait::async_trait;
 use jobs::ports::{DocumentReader, Passage, ReadError};
 use tokenizers::Tokenizer;
@@ -55,12 +55,11 @@ pub struct FileReader {
 }
 
 impl FileReader {
-    /// `model_dir` holds the embedding model's tokenizer, which measures the passages.
-    pub fn connect(config: &ReaderConfig, model_dir: &Path) -> anyhow::Result<Self> {
+    /// The embedding model's tokenizer measures the passages; the child reads it from `model_dir`.
+    pub fn connect(config: &ReaderConfig, model_dir: &Path, tokenizer: Arc<Tokenizer>) -> anyhow::Result<Self> {
         let program = config.extract_program.clone().map_or_else(std::env::current_exe, Ok);
         let file = model_dir.join("tokenizer.json").canonicalize();
         let file = file.with_context(|| format!("the tokenizer in {}", model_dir.display()))?;
-        let tokenizer = Arc::new(tokenizer(&file)?);
         let child =
             Child::new(program.context("this program's path")?, file, Duration::from_secs(config.extract_seconds));
         Ok(Self { child, tokenizer })
@@ -86,12 +85,4 @@ impl DocumentReader for FileReader {
             false => Ok(passages),
         }
     }
-}
-
-/// The tokenizer as it measures: whole texts, as they are.
-fn tokenizer(file: &Path) -> anyhow::Result<Tokenizer> {
-    let failed = |error| anyhow!("{}: {error}", file.display());
-    let mut tokenizer = Tokenizer::from_file(file).map_err(failed)?;
-    tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);
-    Ok(tokenizer)
 }

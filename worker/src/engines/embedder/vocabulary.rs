@@ -1,8 +1,7 @@
 //! The words that the model knows.
 
-use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::anyhow;
 use tokenizers::Tokenizer;
 
 /// Words of a query that are looked at.
@@ -10,16 +9,9 @@ const MAX_WORDS: usize = 64;
 /// What tokenizers call a piece that they do not know.
 const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
 
-pub struct Vocabulary(Tokenizer);
+pub struct Vocabulary(pub Arc<Tokenizer>);
 
 impl Vocabulary {
-    pub fn load(directory: &Path) -> anyhow::Result<Self> {
-        let file = directory.join("tokenizer.json");
-        let mut tokenizer = Tokenizer::from_file(&file).map_err(|error| anyhow!("{}: {error}", file.display()))?;
-        tokenizer.with_padding(None);
-        Ok(Self(tokenizer))
-    }
-
     /// The share of a text's letters in words that are one piece of the vocabulary; 1 for a text without words.
     pub fn familiarity(&self, text: &str) -> f32 {
         let words = text.split(|mark: char| !mark.is_alphanumeric());

@@ -21,7 +21,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{extract, format::Format, passages, tokenizer};
+use super::{extract, format::Format, passages};
+use crate::engines::tokenizer;
 
 /// Address space of the child, in bytes. The program itself is part of it.
 #[cfg(target_os = "linux")]
@@ -183,6 +184,6 @@ fn answer(extract: &Extract) -> anyhow::Result<Answer> {
     io::stdin().lock().read_to_end(&mut bytes)?;
     let parts = extract::parts(format, &bytes, &extract.content_type);
     drop(bytes);
-    let tokenizer = tokenizer(&extract.tokenizer)?;
+    let tokenizer = tokenizer::load(&extract.tokenizer)?;
     Ok(parts.and_then(|parts| passages::of(&parts, &tokenizer)))
 }
