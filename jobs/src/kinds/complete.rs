@@ -79,12 +79,11 @@ impl Job for Complete {
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let mut tx = context.tenant_tx().await?;
-        let found = messages::find(&mut tx, self.message).await?;
-        let Some(question) = found.filter(|found| found.status == Status::Completing) else {
+        let found = messages::find_with_history(&mut tx, self.message, self.conversation).await?;
+        let Some((question, history)) = found.filter(|(found, _)| found.status == Status::Completing) else {
             drop(tx);
             return context.cancel().await;
         };
-        let history = messages::history(&mut tx, self.conversation, question.seq).await?;
         let tenant = tenants::current(&mut tx).await?;
         let settings = &tenant.settings.model;
         let key = match context.engines().model.takes_key(settings) {

@@ -57,17 +57,18 @@ impl Job for IngestMessage {
             // Erased since it was accepted; there is nobody to answer.
             return done.commit().await;
         };
-        let Some(message) = messages::find(done.tx(), self.message).await? else {
-            // Erased or past its retention.
-            return done.commit().await;
-        };
-        if message.status != Status::Queued {
-            return done.commit().await;
-        }
-        if messages::mark_ingested(done.tx(), self.message).await? {
-            let data = json!({ "text": message.text });
-            let received = NewEvent::about_message(EventType::MessageReceived, self.message, self.conversation, data);
-            emit(&mut done, received)?;
+        match messages::mark_ingested(done.tx(), self.message).await? {
+            Some(text) => {
+                let (about, data) = (EventType::MessageReceived, json!({ "text": text }));
+                emit(&mut done, NewEvent::about_message(about, self.message, self.conversation, data))?;
+            }
+            None => {
+                let found = messages::find(done.tx(), self.message).await?;
+                // It has ended, was erased, or is past its retention.
+                if found.is_none_or(|found| found.status != Status::Queued) {
+                    return done.commit().await;
+                }
+            }
         }
         turn::give_next(&mut done, &conversation).await?;
         done.commit().await

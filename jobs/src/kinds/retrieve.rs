@@ -126,12 +126,11 @@ impl Retrieve {
         conversation: ConversationId,
     ) -> Result<Done, Failure> {
         let mut tx = context.tenant_tx().await?;
-        let found = messages::find(&mut tx, message).await?;
-        let Some(question) = found.filter(|found| found.status == Status::Retrieving) else {
+        let found = messages::find_with_history(&mut tx, message, conversation).await?;
+        let Some((question, history)) = found.filter(|(found, _)| found.status == Status::Retrieving) else {
             drop(tx);
             return context.cancel().await;
         };
-        let history = messages::history(&mut tx, conversation, question.seq).await?;
         let models = embedding_models::of_tenant(&mut tx).await?;
         drop(tx);
         let query = retrieval::contextual_query(&history, &question.text);

@@ -4,6 +4,7 @@
 //! time since that was opened, with a day on either side for clocks that differ: of the year of partitions that are there it needs few.
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Scope, StoreError, TenantTx};
 use crate::domain::{
@@ -50,7 +51,6 @@ pub async fn insert_reply(
 pub struct InPipeline {
     pub id: MessageId,
     pub conversation: ConversationId,
-    pub seq: i32,
     pub text: String,
     pub status: Status,
     pub epoch: i32,
@@ -59,76 +59,104 @@ pub struct InPipeline {
     pub confidence: Option<Confidence>,
 }
 
+/// Its columns.
+struct Stored {
+    conversation_id: Uuid,
+    text: String,
+    status: String,
+    epoch: i32,
+    sources: Option<Value>,
+    draft: Option<String>,
+    confidence: Option<Value>,
+}
+
+impl Stored {
+    fn read(self, id: MessageId) -> Result<InPipeline, StoreError> {
+        Ok(InPipeline {
+            id,
+            conversation: ConversationId::from_uuid(self.conversation_id),
+            text: self.text,
+            status: status(self.status)?,
+            epoch: self.epoch,
+            sources: self.sources.map(serde_json::from_value).transpose()?.unwrap_or_default(),
+            draft: self.draft,
+            confidence: self.confidence.map(serde_json::from_value).transpose()?,
+        })
+    }
+}
+
 /// A customer's message; `None` when the tenant has no such message.
 pub async fn find(tx: &mut TenantTx, id: MessageId) -> Result<Option<InPipeline>, StoreError> {
-    let row = sqlx::query!(
-        r#"select conversation_id, seq, text, status as "status!", epoch, sources, draft, confidence
+    let row = sqlx::query_as!(
+        Stored,
+        r#"select conversation_id, text, status as "status!", epoch, sources, draft, confidence
            from messages where id = $1 and created_at = $2 and role = 'customer'"#,
         id.uuid(),
         id.created_at(),
     )
     .fetch_optional(tx.connection())
     .await?;
-    row.map(|row| {
-        Ok(InPipeline {
-            id,
-            conversation: ConversationId::from_uuid(row.conversation_id),
-            seq: row.seq,
-            text: row.text,
-            status: status(row.status)?,
-            epoch: row.epoch,
-            sources: row.sources.map(serde_json::from_value).transpose()?.unwrap_or_default(),
-            draft: row.draft,
-            confidence: row.confidence.map(serde_json::from_value).transpose()?,
-        })
-    })
-    .transpose()
+    row.map(|row| row.read(id)).transpose()
 }
 
 pub(super) fn status(text: String) -> Result<Status, StoreError> {
     Status::parse(&text).ok_or(StoreError::Unreadable { column: "messages.status", value: text })
 }
 
-/// The newest [`HISTORY`] lines that precede a message, oldest first. Later questions of the customer are
+/// A customer's message, and the newest [`HISTORY`] lines that precede it, oldest first. Later questions of the customer are
 /// left out; answers given meanwhile are not.
-pub async fn history(
+pub async fn find_with_history(
     tx: &mut TenantTx,
+    id: MessageId,
     conversation: ConversationId,
-    before_seq: i32,
-) -> Result<Vec<Turn>, StoreError> {
-    let rows = sqlx::query!(
-        "select role, text from messages
-         where conversation_id = $1 and (seq < $2 or role <> 'customer')
-           and created_at between $4::timestamptz - interval '1 day' and now() + interval '1 day'
-         order by seq desc limit $3",
+) -> Result<Option<(InPipeline, Vec<Turn>)>, StoreError> {
+    let row = sqlx::query!(
+        r#"select text, status as "status!", epoch, sources, draft, confidence,
+             history.roles as "roles!", history.texts as "texts!"
+           from messages asked cross join lateral (
+             select coalesce(array_agg(role order by seq), '{}') as roles, coalesce(array_agg(text order by seq), '{}') as texts
+             from (
+               select seq, role, text from messages
+               where conversation_id = $3 and (seq < asked.seq or role <> 'customer')
+                 and created_at between $4::timestamptz - interval '1 day' and now() + interval '1 day'
+               order by seq desc limit $5
+             ) newest
+           ) history
+           where id = $1 and created_at = $2 and conversation_id = $3 and role = 'customer'"#,
+        id.uuid(),
+        id.created_at(),
         conversation.uuid(),
-        before_seq,
-        HISTORY,
         conversation.created_at(),
+        HISTORY,
     )
-    .fetch_all(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    rows.into_iter()
-        .rev()
-        .map(|row| {
-            let role =
-                Role::parse(&row.role).ok_or(StoreError::Unreadable { column: "messages.role", value: row.role })?;
-            Ok(Turn { role, text: row.text })
-        })
-        .collect()
+    row.map(|row| {
+        let turns = row.roles.into_iter().zip(row.texts).map(|(role, text)| {
+            let role = Role::parse(&role).ok_or(StoreError::Unreadable { column: "messages.role", value: role })?;
+            Ok(Turn { role, text })
+        });
+        let (conversation_id, text, status, epoch) = (conversation.uuid(), row.text, row.status, row.epoch);
+        let (sources, draft, confidence) = (row.sources, row.draft, row.confidence);
+        let message = Stored { conversation_id, text, status, epoch, sources, draft, confidence }.read(id)?;
+        Ok((message, turns.collect::<Result<_, StoreError>>()?))
+    })
+    .transpose()
 }
 
-/// Notes that a message was ingested; from now on it may be given the turn. Returns false when it was before.
-pub async fn mark_ingested(tx: &mut TenantTx, id: MessageId) -> Result<bool, StoreError> {
-    let noted = sqlx::query!(
+/// Notes that a message which waits was ingested; from now on it may be given the turn. Returns what it says; `None` when it was noted
+/// before, or does not wait any more.
+pub async fn mark_ingested(tx: &mut TenantTx, id: MessageId) -> Result<Option<String>, StoreError> {
+    let noted = sqlx::query_scalar!(
         "update messages set ingested_at = clock_timestamp()
-         where id = $1 and created_at = $2 and ingested_at is null",
+         where id = $1 and created_at = $2 and role = 'customer' and status = 'queued' and ingested_at is null
+         returning text",
         id.uuid(),
         id.created_at(),
     )
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    Ok(noted.rows_affected() == 1)
+    Ok(noted)
 }
 
 /// A message that waits for its turn.
