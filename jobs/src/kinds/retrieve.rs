@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-pub use legs::{CANDIDATES_PER_RESULT, Legs, Picked, READ_PER_RESULT};
+pub use legs::{CANDIDATES_PER_RESULT, Legs, PICKED_FROM_PER_RESULT, Picked, READ_PER_RESULT};
 pub use reranking::Reranked;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -206,11 +206,14 @@ impl Retrieve {
         let collection = Collection { tenant: self.tenant, model: embedder.model() };
         let exists = |place: &Place| searchable.get(&place.document).is_some_and(|shown| place.position < shown.chunks);
         legs.read_best(index, collection, limit, with_neighbours, exists).await?;
-        metrics::histogram!("metachat_search_seconds").record((in_vain + legs.searched).as_secs_f64());
         let reranked = match &context.engines().reranker {
-            Some(reranker) => Some(legs.rerank(&**reranker, &query).await),
+            Some(reranker) => {
+                legs.read_all(index, collection, limit).await?;
+                Some(legs.rerank(&**reranker, &query).await)
+            }
             None => None,
         };
+        metrics::histogram!("metachat_search_seconds").record((in_vain + legs.searched).as_secs_f64());
         let picked = legs.pick(legs.fusion(), reranked.as_ref(), limit);
         let beside = picked.iter().take(with_neighbours).flat_map(|picked| picked.hit.beside()).flatten();
         let beside = beside.filter(|(place, _)| exists(place)).collect();

@@ -44,6 +44,8 @@ async fn the_best_of_both_legs_comes_first_and_repeats_come_last() {
         "Returns are free within 30 days of delivery.",
         "Returns are free within 30 days of the delivery.",
         "Returns are free within 30 days of delivery!",
+        "Returns are free, within 30 days of delivery.",
+        "Returns are free within 30 days of delivery?",
         "Error E-4711 means that the pump is blocked.",
         "Our shop closes at six in the evening.",
     ];
@@ -57,14 +59,14 @@ async fn the_best_of_both_legs_comes_first_and_repeats_come_last() {
         (picked.iter().map(|picked| picked.passage.text.clone()).collect::<Vec<_>>(), record)
     };
     // Words that only one passage holds; a meaning that no word of the passage says.
-    assert_eq!(ask("E-4711", 1).await.0, [texts[3]]);
-    assert_eq!(ask("Until when are you open at night?", 1).await.0, [texts[4]]);
-    // Three times the same is one answer: the second place is for another.
+    assert_eq!(ask("E-4711", 1).await.0, [texts[5]]);
+    assert_eq!(ask("Until when are you open at night?", 1).await.0, [texts[6]]);
+    // Five times the same is one answer: the second place is for another, though the four that are read first are the same.
     let (found, record) = ask("Are returns free within 30 days of delivery?", 2).await;
     assert!(found[0].starts_with("Returns") && !found[1].starts_with("Returns"), "{found:?}");
     assert_eq!(record["found"].as_array().unwrap().len(), 2);
-    // Of three that tie.
-    assert!((1..=3).contains(&record["found"][0]["text_rank"].as_u64().unwrap()), "{record}");
+    // Of five that tie.
+    assert!((1..=5).contains(&record["found"][0]["text_rank"].as_u64().unwrap()), "{record}");
     assert!(record["found"][0]["similarity"].as_f64().unwrap() > 0.8 && record["embed_ms"].as_f64().unwrap() > 0.0);
     let (found, _) = ask("Are returns free within 30 days of delivery?", 5).await;
     assert_eq!(found.len(), 5, "repeats fill the places that nothing else takes: {found:?}");

@@ -2,14 +2,14 @@
 
 use jobs::{
     domain::retrieval::DEFAULT_LIMIT,
-    kinds::retrieve::{CANDIDATES_PER_RESULT, READ_PER_RESULT},
+    kinds::retrieve::{CANDIDATES_PER_RESULT, PICKED_FROM_PER_RESULT, READ_PER_RESULT},
     ports::{Collection, Embedding, Index, IndexError, SearchFilter},
 };
 
 use crate::engines::index::LanceIndex;
 
 /// Candidates that a search for five results asks the vectors and the words for.
-pub const BY_VECTOR: usize = DEFAULT_LIMIT * READ_PER_RESULT;
+pub const BY_VECTOR: usize = DEFAULT_LIMIT * PICKED_FROM_PER_RESULT;
 pub const BY_WORDS: usize = DEFAULT_LIMIT * CANDIDATES_PER_RESULT;
 
 /// Both legs at once, and what the best of them say.
@@ -23,7 +23,8 @@ pub async fn search(
         index.search_vector(collection, vector, filter, BY_VECTOR),
         index.search_text(collection, words, vector, filter, BY_WORDS)
     )?;
-    let best = by_vector.iter().zip(&by_text).flat_map(|(one, other)| [one, other]).take(BY_VECTOR);
+    let best =
+        by_vector.iter().zip(&by_text).flat_map(|(one, other)| [one, other]).take(DEFAULT_LIMIT * READ_PER_RESULT);
     let best = best.map(|hit| (hit.place(), hit.row)).collect();
     index.passages(collection, &best).await.map(drop)
 }

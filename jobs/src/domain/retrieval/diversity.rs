@@ -6,10 +6,9 @@ use std::collections::HashSet;
 const SAME: f32 = 0.8;
 
 /// The positions of texts that come best first, in an order in which those that say nothing new stand last: texts of nearly
-/// the same words as one before them. Nothing is left out, so few distinct passages still make a full list.
-///
-/// Looks at no more texts than it takes to find `wanted` distinct ones.
-pub fn distinct_first(texts: &[&str], wanted: usize) -> Vec<usize> {
+/// the same words as one before them. Nothing is left out, so few distinct passages still make a full list. Also returns how many
+/// are distinct, `wanted` at most: it looks at no more texts than it takes to find these.
+pub fn distinct_first(texts: &[&str], wanted: usize) -> (Vec<usize>, usize) {
     let mut distinct: Vec<(usize, HashSet<String>)> = Vec::new();
     let mut repeated = Vec::new();
     for (position, text) in texts.iter().enumerate() {
@@ -23,7 +22,8 @@ pub fn distinct_first(texts: &[&str], wanted: usize) -> Vec<usize> {
             false => distinct.push((position, words)),
         }
     }
-    distinct.into_iter().map(|(position, _)| position).chain(repeated).collect()
+    let count = distinct.len();
+    (distinct.into_iter().map(|(position, _)| position).chain(repeated).collect(), count)
 }
 
 fn words(text: &str) -> HashSet<String> {
@@ -52,8 +52,9 @@ mod tests {
             "",
             "",
         ];
-        assert_eq!(distinct_first(&texts, 5), [0, 2, 4, 5, 6, 1, 3]);
-        assert_eq!(distinct_first(&texts, 2), [0, 2, 1, 3, 4, 5, 6]);
-        assert_eq!(distinct_first(&[], 5), Vec::<usize>::new());
+        assert_eq!(distinct_first(&texts, 5), (vec![0, 2, 4, 5, 6, 1, 3], 5));
+        assert_eq!(distinct_first(&texts, 2), (vec![0, 2, 1, 3, 4, 5, 6], 2));
+        assert_eq!(distinct_first(&texts[..4], 5), (vec![0, 2, 1, 3], 2));
+        assert_eq!(distinct_first(&[], 5), (vec![], 0));
     }
 }
