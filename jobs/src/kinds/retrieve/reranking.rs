@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::ports::{Passage, Place, RerankError, Reranker, headed};
 
-/// Passages that the model reads for a question at most, best first; on one core each takes some ten milliseconds.
+/// Passages that the model reads for a question at most, best first. Each takes a model about as long as one to embed.
 pub const MAX_RERANKED: usize = 40;
 
 /// What the model says of passages, or why it says nothing.
