@@ -110,10 +110,9 @@ def write(out, passages, questions):
 
 def main(source, out):
     out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.glob("xquad.*.json")):
-        write(out / f"xquad-{path.name.split('.')[1]}.jsonl", *paragraphs(path))
-    for path in sorted(source.glob("squad.*.json")):
-        write(out / f"squad-{path.name.split('.')[1]}.jsonl", *paragraphs(path))
+    for path in sorted([*source.glob("xquad.*.json"), *source.glob("squad.*.json")]):
+        kind, name, _ = path.name.split(".")
+        write(out / f"{kind}-{name}.jsonl", *paragraphs(path))
     if (source / "covidqa.json").exists():
         write(out / "covidqa-en.jsonl", *articles(source / "covidqa.json"))
     if (source / "cran.all.1400.xml").exists():

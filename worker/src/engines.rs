@@ -3,6 +3,7 @@
 pub mod embedder;
 pub mod index;
 pub mod language_model;
+mod model_thread;
 pub mod reader;
 pub mod reranker;
 mod retry_after;
@@ -47,16 +48,11 @@ pub async fn connect(config: Config) -> anyhow::Result<Engines> {
         Some(directory) => Some(model(&config, directory).await.context("EMBEDDING_NEXT_MODEL_DIR")?),
         None => None,
     };
-    let reranker: Option<Arc<dyn Reranker>> = match &config.reranker.reranker_model_dir {
-        Some(directory) => {
-            Some(Arc::new(OnnxReranker::load(directory, &config.reranker).await.context("RERANKER_MODEL_DIR")?))
-        }
-        None => None,
-    };
+    let reranker = OnnxReranker::connect(&config.reranker).await?;
     Ok(Engines {
         embedding: Models { current, next },
         index: Arc::new(LanceIndex::connect(&config.index).await?),
-        reranker,
+        reranker: reranker.map(|reranker| Arc::new(reranker) as Arc<dyn Reranker>),
         model: Arc::new(ModelRouter::connect(&config.language_model)?),
         webhooks: Arc::new(HttpWebhookSender::connect(&config.webhooks)?),
     })

@@ -53,10 +53,7 @@ pub struct Args {
 /// Prints a table for each set.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let embedder = OnnxEmbedder::connect(&args.embedder).await?;
-    let reranker = match &args.reranker.reranker_model_dir {
-        Some(directory) => Some(OnnxReranker::load(directory, &args.reranker).await.context("RERANKER_MODEL_DIR")?),
-        None => None,
-    };
+    let reranker = OnnxReranker::connect(&args.reranker).await?;
     let uri = args.folder.join(format!("eval-retrieval-{}", std::process::id())).display().to_string();
     let config = IndexConfig { lancedb_uri: uri.clone() };
     let index = LanceIndex::connect(&config).await?;

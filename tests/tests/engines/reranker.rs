@@ -34,8 +34,8 @@ fn directory() -> TempDir {
 }
 
 async fn load(directory: &TempDir) -> anyhow::Result<OnnxReranker> {
-    let config = RerankerConfig { reranker_model_dir: None, reranker_intra_threads: 1 };
-    OnnxReranker::load(directory.path(), &config).await
+    let config = RerankerConfig { reranker_model_dir: Some(directory.path().to_owned()), reranker_intra_threads: 1 };
+    Ok(OnnxReranker::connect(&config).await?.expect("a model is named"))
 }
 
 #[tokio::test]

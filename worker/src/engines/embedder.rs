@@ -8,7 +8,7 @@ mod waiting_line;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jobs::ports::{EmbedError, Embedder, Embedding};
 use moka::future::Cache;
 use tokenizers::Tokenizer;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::time::timeout;
 
 use self::{
     model::Model,
@@ -29,7 +29,7 @@ pub use self::{
     model::{MAX_TOKENS, environment, tokenizer_files},
     model_id::model_id,
 };
-use super::tokenizer;
+use super::{model_thread, tokenizer};
 
 /// Vectors of repeated queries kept, about 1.6 KiB each at 384 dimensions.
 const CACHED_QUERIES: u64 = 10_000;
@@ -37,8 +37,6 @@ const CACHED_QUERIES: u64 = 10_000;
 const TEXTS_IN_LINE: usize = 4;
 /// Longest wait for a vector, the time in the line included.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Longest time to load a model.
-const LOADING: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct EmbedderConfig {
@@ -92,21 +90,13 @@ impl OnnxEmbedder {
         let documents = (0..config.embedding_sessions).map(|session| (format!("embed-{session}"), Serves::All));
         let queries = ("embed-queries".to_owned(), Serves::Queries);
         for (name, serves) in documents.chain([queries]) {
-            let (ready, loaded) = oneshot::channel();
             let (line, directory) = (Arc::clone(&embedder.line), directory.clone());
             let intra_threads = usize::from(config.embedding_intra_threads);
-            let thread =
-                thread::Builder::new().name(name).spawn(move || match Model::load(&directory, intra_threads) {
-                    Ok(mut model) => {
-                        if ready.send(Ok(model.dimension())).is_ok() {
-                            line.serve(serves, |text| model.embed(text));
-                        }
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
-                })?;
+            let load = move || Model::load(&directory, intra_threads);
+            let serve = move |mut model: Model| line.serve(serves, |text| model.embed(text));
+            let (thread, dimension) = model_thread::start(&name, load, Model::dimension, serve).await?;
             embedder.threads.push(thread);
-            let loaded = timeout(LOADING, loaded).await.context("the embedding model did not load in time")?;
-            embedder.dimension = loaded.context("the embedding thread stopped while it loaded the model")??;
+            embedder.dimension = dimension;
         }
         Ok(embedder)
     }

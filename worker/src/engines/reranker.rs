@@ -3,7 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -16,7 +16,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::embedder::{environment, model_id, tokenizer_files};
+use super::{
+    embedder::{environment, model_id, tokenizer_files},
+    model_thread,
+};
 
 /// Tokens the model reads of a question and a passage together; the rest is cut.
 const MAX_TOKENS: usize = 512;
@@ -24,8 +27,6 @@ const MAX_TOKENS: usize = 512;
 const PLACES: usize = 64;
 /// Longest wait for the scores of a question's passages, the time in the line included.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Longest time to load a model.
-const LOADING: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct RerankerConfig {
@@ -55,36 +56,20 @@ struct Request {
 }
 
 impl OnnxReranker {
-    /// Loads the model of a directory and scores a word with it, or says what is wrong.
-    pub async fn load(directory: &Path, config: &RerankerConfig) -> anyhow::Result<Self> {
+    /// Loads the model that the settings name, if they do, and scores a word with it.
+    pub async fn connect(config: &RerankerConfig) -> anyhow::Result<Option<Self>> {
+        let Some(directory) = &config.reranker_model_dir else { return Ok(None) };
+        let intra_threads = usize::from(config.reranker_intra_threads);
+        Self::load(directory, intra_threads).await.map(Some).context("RERANKER_MODEL_DIR")
+    }
+
+    async fn load(directory: &Path, intra_threads: usize) -> anyhow::Result<Self> {
         let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
         let id = model_id(&directory)?;
-        let (line, mut requests) = mpsc::channel::<Request>(PLACES);
-        let (ready, loaded) = oneshot::channel();
-        let intra_threads = usize::from(config.reranker_intra_threads);
-        let thread = thread::Builder::new().name("rerank".into()).spawn(move || {
-            let mut model = match load(&directory, intra_threads) {
-                Ok(model) => model,
-                Err(error) => return drop(ready.send(Err(error))),
-            };
-            if ready.send(Ok(())).is_err() {
-                return;
-            }
-            while let Some(Request { query, passages, reply }) = requests.blocking_recv() {
-                let scores = passages.iter().map_while(|passage| {
-                    // Nobody waits any more: what is left costs nothing.
-                    (!reply.is_closed()).then(|| score(&mut model, &query, passage))
-                });
-                let scores: Result<Vec<f32>, RerankError> = scores.collect();
-                if reply.send(scores).is_err() {
-                    tracing::debug!("nobody waits for scores any more");
-                }
-            }
-        })?;
-        let reranker = Self { id, line: Some(line), thread: Some(thread) };
-        let loaded = timeout(LOADING, loaded).await.context("the reranker did not load in time")?;
-        loaded.context("the reranker's thread stopped while it loaded the model")??;
-        Ok(reranker)
+        let (line, requests) = mpsc::channel(PLACES);
+        let load = move || load(&directory, intra_threads);
+        let (thread, ()) = model_thread::start("rerank", load, |_| (), |model| serve(model, requests)).await?;
+        Ok(Self { id, line: Some(line), thread: Some(thread) })
     }
 
     async fn ask(&self, query: &str, passages: Vec<String>) -> Result<Vec<f32>, RerankError> {
@@ -129,6 +114,18 @@ fn load(directory: &Path, intra_threads: usize) -> anyhow::Result<TextRerank> {
         TextRerank::try_new_from_user_defined(definition, options).context("the model could not be loaded")?;
     score(&mut model, "metachat", "metachat")?;
     Ok(model)
+}
+
+/// Scores until nobody can ask any more.
+fn serve(mut model: TextRerank, mut requests: mpsc::Receiver<Request>) {
+    while let Some(Request { query, passages, reply }) = requests.blocking_recv() {
+        // When nobody waits any more, what is left costs nothing.
+        let wanted = passages.iter().take_while(|_| !reply.is_closed());
+        let scores = wanted.map(|passage| score(&mut model, &query, passage)).collect();
+        if reply.send(scores).is_err() {
+            tracing::debug!("nobody waits for scores any more");
+        }
+    }
 }
 
 /// A panic of the model fails its question only.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::ports::{Passage, Place, RerankError, Reranker, headed};
 
 /// Passages that the model reads for a question at most, best first. Each takes a model about as long as one to embed.
-pub const MAX_RERANKED: usize = 40;
+const MAX_RERANKED: usize = 40;
 
 /// What the model says of passages, or why it says nothing.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Reranked {
 }
 
 impl Reranked {
-    /// Has the model read the first of these passages, [`MAX_RERANKED`] at most. Without its word the order stays as it is.
+    /// Has the model read the first of these passages, 40 at most. Without its word the order stays as it is.
     pub async fn of(reranker: &dyn Reranker, query: &str, best: Vec<(Place, &Passage)>) -> Self {
         let started = Instant::now();
         let best = best.into_iter().take(MAX_RERANKED);
