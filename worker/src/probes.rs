@@ -13,6 +13,8 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use jobs::{queue::Lanes, store::Database};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A dependency that answers slower than this is down.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,6 +44,9 @@ pub(crate) struct Probes {
     pub lanes: Lanes,
     /// Set when the lanes' workers run; cleared when they drain.
     pub working: Arc<AtomicBool>,
+    /// Where the dependencies are asked: a connection is driven by the runtime that opened it, so one opened by a probe would have
+    /// every job's reads and writes pass through the probes' thread.
+    pub runtime: Handle,
 }
 
 impl Probes {
@@ -88,15 +93,18 @@ async fn scrape(State(probes): State<Probes>) -> String {
 }
 
 async fn ready(State(probes): State<Probes>) -> (StatusCode, Json<Value>) {
+    let (database, lanes) = (probes.database.clone(), probes.lanes.clone());
     let (postgres, redis) = tokio::join!(
-        answers(async { probes.database.ping().await.is_ok() }),
-        answers(async { probes.lanes.ping().await.is_ok() }),
+        answers(&probes.runtime, async move { database.ping().await.is_ok() }),
+        answers(&probes.runtime, async move { lanes.ping().await.is_ok() }),
     );
     let working = probes.working.load(Ordering::Relaxed);
     let status = if postgres && redis && working { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "postgres": postgres, "redis": redis, "working": working })))
 }
 
-async fn answers(ping: impl Future<Output = bool>) -> bool {
-    tokio::time::timeout(PING_TIMEOUT, ping).await.unwrap_or(false)
+/// Whether `ping` succeeds, on the runtime of the jobs, in time.
+async fn answers(runtime: &Handle, ping: impl Future<Output = bool> + Send + 'static) -> bool {
+    let asked = AbortOnDropHandle::new(runtime.spawn(ping));
+    matches!(tokio::time::timeout(PING_TIMEOUT, asked).await, Ok(Ok(true)))
 }

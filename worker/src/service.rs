@@ -20,6 +20,7 @@ use jobs::{
     trace,
 };
 use tokio::{
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     sync::Semaphore,
 };
@@ -50,8 +51,14 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let database = Database::connect_for_jobs(&config.database.clone().into()).context("DATABASE_URL is not usable")?;
     let lanes = Lanes::connect(config.redis.clone().into()).context("REDIS_URL is not usable")?;
     let working = Arc::new(AtomicBool::new(false));
-    Probes { metrics: recorder, database: database.clone(), lanes: lanes.clone(), working: working.clone() }
-        .serve(config.process.worker_bind)?;
+    Probes {
+        metrics: recorder,
+        database: database.clone(),
+        lanes: lanes.clone(),
+        working: working.clone(),
+        runtime: Handle::current(),
+    }
+    .serve(config.process.worker_bind)?;
 
     tokio::select! {
         () = dependencies(&database, &lanes) => {}
