@@ -35,6 +35,7 @@ pub mod messages;
 pub mod model_keys;
 pub mod operator_keys;
 pub mod originals;
+pub mod outbox;
 pub mod partitions;
 pub mod relay;
 pub mod replays;

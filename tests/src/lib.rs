@@ -21,7 +21,7 @@ pub use lane_worker::LaneWorker;
 pub use object_store::ObjectStore;
 pub use postgres::PrivatePostgres;
 pub use process::Process;
-pub use queue::{lanes, lanes_on, new_job};
+pub use queue::{done, lanes, lanes_on, new_job};
 pub use redis::PrivateRedis;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinel::RedisSentinel;

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use jobs::{
     domain::ids::JobId,
     queue::{Lanes, LanesConfig},
-    store::jobs::NewJob,
+    store::{
+        jobs::NewJob,
+        outbox::{End, Outcome},
+    },
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -36,5 +40,11 @@ pub fn new_job(kind: &'static str, key: &str) -> NewJob {
         delay: Duration::ZERO,
         traceparent: None,
         event: None,
+        parent: None,
     }
+}
+
+/// The end of a job that is done.
+pub fn done(id: JobId, token: i64) -> End {
+    End { id, token, started_at: Utc::now(), outcome: Outcome::Done }
 }

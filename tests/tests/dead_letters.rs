@@ -18,7 +18,7 @@ use jobs::{
 use loadtest::client::{Client, ClientError};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Stack, TestDatabase, new_job};
+use tests::{Stack, TestDatabase, done, new_job};
 use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -189,13 +189,12 @@ async fn a_worker_that_was_fenced_off_stays_so_after_a_replay() {
     let database = test.connect();
     let job = new_job("retrieve", "a");
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
-    ledger::insert(tx.connection(), std::slice::from_ref(&job), &[]).await.unwrap();
+    ledger::insert(tx.connection(), vec![job.clone()]).await.unwrap();
     assert!(ledger::take_over(tx.connection(), job.id, 7, 1).await.unwrap().is_some());
     assert!(ledger::bury(tx.connection(), job.id, 7, "tired").await.unwrap());
     assert!(matches!(replay_dead_jobs::single(&mut tx, job.id).await.unwrap(), Single::Queued(_)));
-    let done = ledger::Outcome::Done;
-    assert!(!ledger::complete(tx.connection(), job.id, 6, Utc::now(), done).await.unwrap(), "the lost worker");
-    assert!(ledger::complete(tx.connection(), job.id, 8, Utc::now(), done).await.unwrap(), "a later one");
+    assert!(!ledger::complete(tx.connection(), done(job.id, 6)).await.unwrap(), "the lost worker");
+    assert!(ledger::complete(tx.connection(), done(job.id, 8)).await.unwrap(), "a later one");
     tx.commit().await.unwrap();
 }
 

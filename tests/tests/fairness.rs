@@ -17,7 +17,7 @@ use jobs::{
     queue::{Envelope, Lanes, backend::Delivery, relay},
     store::{Database, Scope, SystemTx, jobs as ledger},
 };
-use tests::{LaneWorker, RelayLoop, TestDatabase, eventually, lanes, new_job};
+use tests::{LaneWorker, RelayLoop, TestDatabase, done, eventually, lanes, new_job};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -55,12 +55,12 @@ async fn waits(
         pace.tick().await;
         let job = job(tenant);
         let mut tx = SystemTx::begin(database, None).await.unwrap();
-        ledger::insert(tx.connection(), std::slice::from_ref(&job), &[]).await.unwrap();
+        ledger::insert(tx.connection(), vec![job.clone()]).await.unwrap();
         tx.commit().await.unwrap();
         lanes.push(KIND, &[Envelope::fresh(job.clone(), Plan::Free.share(), Utc::now())]).await.unwrap();
         waits.push(tokio::time::timeout(LIMIT, started.recv()).await.expect("it starts").expect("the worker runs"));
         let mut tx = SystemTx::begin(database, None).await.unwrap();
-        ledger::complete(tx.connection(), job.id, i64::MAX, Utc::now(), ledger::Outcome::Done).await.unwrap();
+        ledger::complete(tx.connection(), done(job.id, i64::MAX)).await.unwrap();
         tx.commit().await.unwrap();
     }
     waits.sort();

@@ -1,14 +1,14 @@
 //! The ledger against a real Postgres: effects once, fences, retries, the relay and a wiped Redis.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::Utc;
 use jobs::{
     domain::ids::{JobId, TenantId},
     queue::{Lanes, lanes::Settlement, relay},
-    store::{Database, Scope, SystemTx, jobs as ledger},
+    store::{Database, Scope, SystemTx, jobs as ledger, outbox::Outbox},
 };
-use tests::{PrivateRedis, TestDatabase, lanes, lanes_on, new_job};
+use tests::{PrivateRedis, TestDatabase, done, lanes, lanes_on, new_job};
 use uuid::Uuid;
 
 const KIND: &str = "retrieve";
@@ -18,9 +18,9 @@ fn row(key: &str) -> ledger::NewJob {
     new_job(KIND, key)
 }
 
-async fn insert(database: &Database, jobs: &[ledger::NewJob]) -> Vec<JobId> {
+async fn insert(database: &Database, jobs: &[ledger::NewJob]) -> HashSet<JobId> {
     let mut tx = SystemTx::begin(database, None).await.unwrap();
-    let written = ledger::insert(tx.connection(), jobs, &[]).await.unwrap();
+    let written = ledger::insert(tx.connection(), jobs.to_vec()).await.unwrap();
     tx.commit().await.unwrap();
     written
 }
@@ -30,7 +30,7 @@ async fn a_kind_and_key_wait_once() {
     let test = TestDatabase::create().await;
     let database = test.connect();
     let (first, second) = (row("a"), row("a"));
-    assert_eq!(insert(&database, std::slice::from_ref(&first)).await, [first.id]);
+    assert_eq!(insert(&database, std::slice::from_ref(&first)).await, HashSet::from([first.id]));
     assert!(insert(&database, &[second]).await.is_empty());
     assert_eq!(test.count("select count(*) from jobs").await, 1);
 }
@@ -43,7 +43,7 @@ async fn of_two_runs_one_completes() {
     insert(&database, std::slice::from_ref(&job)).await;
     let complete = async |token| {
         let mut tx = SystemTx::begin(&database, None).await.unwrap();
-        let ours = ledger::complete(tx.connection(), job.id, token, Utc::now(), ledger::Outcome::Done).await.unwrap();
+        let ours = ledger::complete(tx.connection(), done(job.id, token)).await.unwrap();
         tx.commit().await.unwrap();
         ours
     };
@@ -61,21 +61,23 @@ async fn completions_that_share_a_commit_are_guarded_one_by_one() {
     insert(&database, &[mine.clone(), fenced.clone(), row("waits")]).await;
     let mut tx = SystemTx::begin(&database, None).await.unwrap();
     ledger::take_over(tx.connection(), fenced.id, 7, 1).await.unwrap();
-    let next = [row("after mine"), row("waits"), row("after fenced"), row("after gone")];
-    let completion = |job: &ledger::NewJob, next: &[ledger::NewJob]| ledger::Completion {
-        id: job.id,
-        token: 6,
-        started_at: Utc::now(),
-        outcome: ledger::Outcome::Done,
-        next: next.to_vec(),
-    };
-    let completions = [completion(&mine, &next[..2]), completion(&fenced, &next[2..3]), completion(&gone, &next[3..])];
-    let (moved, written) = ledger::complete_many(tx.connection(), &completions).await.unwrap();
+    let after = |job: &ledger::NewJob, key| ledger::NewJob { parent: Some(job.id), ..row(key) };
+    let jobs = vec![
+        after(&mine, "after mine"),
+        after(&mine, "waits"),
+        after(&mine, "mine"),
+        after(&fenced, "after fenced"),
+        after(&gone, "after gone"),
+    ];
+    let ends = [&mine, &fenced, &gone].map(|job| done(job.id, 6)).to_vec();
+    let outbox = Outbox { ends, jobs, ..Outbox::default() };
+    let written = outbox.write(tx.connection()).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(moved.into_iter().collect::<Vec<_>>(), [mine.id], "not the fenced-off one, nor the one that is gone");
-    assert_eq!(written.into_iter().collect::<Vec<_>>(), [next[0].id], "what waits already is not written again");
-    let left = "select count(*) from jobs where key in ('fenced', 'waits', 'after mine')";
-    assert_eq!((test.count(left).await, test.count("select count(*) from jobs").await), (3, 3));
+    assert_eq!(written.ended, HashSet::from([mine.id]), "not the fenced-off one, nor the one that is gone");
+    let next = HashSet::from([outbox.jobs[0].id, outbox.jobs[2].id]);
+    assert_eq!(written.jobs, next, "what waits already is not written again, but for the job that ends");
+    let left = "select count(*) from jobs where key in ('fenced', 'waits', 'after mine', 'mine')";
+    assert_eq!((test.count(left).await, test.count("select count(*) from jobs").await), (4, 4));
 }
 
 #[tokio::test]
@@ -88,11 +90,11 @@ async fn a_fenced_off_worker_can_neither_complete_retry_nor_bury() {
     let connection = tx.connection();
     assert_eq!(ledger::take_over(connection, job.id, 7, 1).await.unwrap(), Some(1), "the lost run spent an attempt");
     assert_eq!(ledger::take_over(connection, job.id, 7, 1).await.unwrap(), Some(1), "once");
-    assert!(!ledger::complete(connection, job.id, 6, Utc::now(), ledger::Outcome::Done).await.unwrap());
+    assert!(!ledger::complete(connection, done(job.id, 6)).await.unwrap());
     assert!(!ledger::retry(connection, job.id, 6, 1, Duration::ZERO, "late").await.unwrap());
     assert!(!ledger::bury(connection, job.id, 6, "late").await.unwrap());
     assert_eq!(ledger::take_over(connection, job.id, 6, 1).await.unwrap(), None);
-    assert!(ledger::complete(connection, job.id, 7, Utc::now(), ledger::Outcome::Done).await.unwrap());
+    assert!(ledger::complete(connection, done(job.id, 7)).await.unwrap());
     tx.commit().await.unwrap();
 }
 

@@ -28,15 +28,15 @@ use crate::{
         ids::{ConversationId, MessageId, TenantId},
         message::Status,
         price,
+        settings::Settings,
     },
     ports::{self, ModelError, Prompt},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
     store::{
         Scope, StoreError, TenantTx,
-        messages::{self, CompletionRecord},
+        messages::{self, CompletionRecord, Question},
         model_keys,
         stream::{self, StreamEvent},
-        tenants::{self, Tenant},
     },
     trace,
 };
@@ -78,31 +78,31 @@ impl Job for Complete {
     }
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
-        let mut tx = context.tenant_tx().await?;
-        let found = messages::find_with_history(&mut tx, self.message, self.conversation).await?;
-        let Some((question, history)) = found.filter(|(found, _)| found.status == Status::Completing) else {
-            drop(tx);
+        let mut work = context.side_work().await?;
+        let found = messages::question(work.tx(), self.message, self.conversation, Status::Completing).await?;
+        let Some(Question { message, history, tenant_name, settings, streamed, .. }) = found else {
+            drop(work);
             return context.cancel().await;
         };
-        let tenant = tenants::current(&mut tx).await?;
-        let settings = &tenant.settings.model;
-        let key = match context.engines().model.takes_key(settings) {
-            true => model_keys::open(&mut tx, &context.runtime.vault).await?,
+        let key = match context.engines().model.takes_key(&settings.model) {
+            true => model_keys::open(work.tx(), &context.runtime.vault).await?,
             false => None,
         };
-        if stream::has_deltas(&mut tx, self.message).await? {
-            stream::append(&mut tx, self.conversation, self.message, &[(StreamEvent::Reset, json!({}))]).await?;
+        if streamed {
+            work.log(self.conversation, self.message, StreamEvent::Reset, json!({}));
+            work.commit().await?;
+        } else {
+            drop(work);
         }
-        tx.commit().await?;
 
         // A strict tenant's customers see nothing that was not judged.
-        let live = tenant.settings.confidence.mode != Mode::Strict;
+        let live = settings.confidence.mode != Mode::Strict;
         let prompt = Prompt {
-            instructions: instructions(&tenant),
+            instructions: instructions(&tenant_name, &settings),
             history,
-            question: question.text,
-            sources: question.sources,
-            settings: settings.clone(),
+            question: message.text,
+            sources: message.sources,
+            settings: settings.model,
             key,
             request_id: self.message.to_string(),
             traceparent: None,
@@ -114,7 +114,7 @@ impl Job for Complete {
             price::cost_microusd(&completion.model, completion.usage.prompt_tokens, completion.usage.completion_tokens);
         count_usage(&completion, cost);
 
-        let mut done = context.finish::<TenantTx>().await?;
+        let mut done = context.finish_at_commit::<TenantTx>().await?;
         let record = CompletionRecord {
             draft: &completion.text,
             model: &completion.model,
@@ -123,9 +123,11 @@ impl Job for Complete {
             cost_microusd: cost,
         };
         if messages::save_draft(done.tx(), self.message, &record).await? {
-            let rest = (!rest.is_empty()).then(|| (StreamEvent::Delta, json!({ "text": rest })));
-            turn::announce(&mut done, self.conversation, self.message, rest, Status::Scoring).await?;
             let Self { tenant, conversation, message } = *self;
+            if !rest.is_empty() {
+                done.log(conversation, message, StreamEvent::Delta, json!({ "text": rest }));
+            }
+            turn::announce(&mut done, conversation, message, Status::Scoring);
             done.enqueue(&ScoreConfidence { tenant, conversation, message })?;
         }
         done.commit().await
@@ -224,9 +226,10 @@ impl Complete {
 
     async fn flush(&self, context: &JobContext, text: &str) -> Result<(), Interrupted> {
         let mut work = context.side_work().await?;
-        if !stream::append_delta(work.tx(), self.conversation, self.message, text).await? {
+        if !stream::is_open(work.tx(), self.message).await? {
             return Err(Interrupted::Ended);
         }
+        work.log(self.conversation, self.message, StreamEvent::Delta, json!({ "text": text }));
         work.tell(Topic::Progress, self.message.uuid());
         Ok(work.commit().await?)
     }
@@ -288,9 +291,8 @@ fn record(span: &Span, ended: &Result<ports::Completion, ModelError>) {
     }
 }
 
-fn instructions(tenant: &Tenant) -> String {
-    let settings = &tenant.settings;
-    let mut text = format!("You answer customers of {}.", settings.brand.as_deref().unwrap_or(&tenant.name));
+fn instructions(tenant: &str, settings: &Settings) -> String {
+    let mut text = format!("You answer customers of {}.", settings.brand.as_deref().unwrap_or(tenant));
     if let Some(tone) = &settings.tone {
         text.push_str(&format!(" Your tone is {tone}."));
     }

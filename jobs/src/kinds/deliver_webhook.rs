@@ -23,8 +23,8 @@ use crate::{
     ports::{SendError, SignedRequest, WebhookReply},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy},
     store::{
-        Scope, StoreError, TenantTx, events,
-        webhooks::{self, Attempt},
+        Scope, StoreError, TenantTx,
+        webhooks::{self, Attempt, Delivery},
     },
     trace,
 };
@@ -72,15 +72,14 @@ impl Job for DeliverWebhook {
     }
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
-        let mut tx = context.tenant_tx().await?;
-        let event = events::find(&mut tx, self.event).await?;
-        let receiver = match self.receiver {
-            Receiver::Endpoint { endpoint } => webhooks::endpoint(&mut tx, &context.runtime.vault, endpoint).await?,
-            Receiver::Callback { message } => webhooks::callback(&mut tx, &context.runtime.vault, message).await?,
+        let (mut tx, vault) = (context.tenant_tx().await?, &context.runtime.vault);
+        let delivery = match self.receiver {
+            Receiver::Endpoint { endpoint } => webhooks::to_endpoint(&mut tx, vault, self.event, endpoint).await?,
+            Receiver::Callback { message } => webhooks::to_callback(&mut tx, vault, self.event, message).await?,
         };
         drop(tx);
         // Erased, deleted or switched off since: there is nothing to deliver or nobody to deliver to.
-        let (Some((event, message)), Some(receiver)) = (event, receiver) else {
+        let Some(Delivery { event, message, receiver }) = delivery else {
             return context.cancel().await;
         };
         let started = Instant::now();
@@ -102,7 +101,7 @@ impl Job for DeliverWebhook {
         metrics::counter!("metachat_webhook_attempts_total", "outcome" => verdict.label()).increment(1);
         let record = self.record(context, message, &receiver.url, &reply, duration);
         if let Verdict::Delivered | Verdict::Gone = verdict {
-            let mut done = context.finish::<TenantTx>().await?;
+            let mut done = context.finish_at_commit::<TenantTx>().await?;
             webhooks::record_attempt(done.tx(), &record).await?;
             if let (Verdict::Gone, Receiver::Endpoint { endpoint }) = (verdict, self.receiver) {
                 let reason = "the endpoint answered 410 Gone";

@@ -59,7 +59,7 @@ impl Job for Escalate {
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let Self { conversation, message, reason, .. } = *self;
-        let mut done = context.finish::<TenantTx>().await?;
+        let mut done = context.finish_at_commit::<TenantTx>().await?;
         if conversations::lock(done.tx(), conversation).await?.is_none() {
             return done.commit().await;
         }

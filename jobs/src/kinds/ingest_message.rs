@@ -52,7 +52,7 @@ impl Job for IngestMessage {
     }
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
-        let mut done = context.finish::<TenantTx>().await?;
+        let mut done = context.finish_at_commit::<TenantTx>().await?;
         let Some(conversation) = conversations::lock(done.tx(), self.conversation).await? else {
             // Erased since it was accepted; there is nobody to answer.
             return done.commit().await;

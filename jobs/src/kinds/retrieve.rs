@@ -34,7 +34,8 @@ use crate::{
         Scope, StoreError, TenantTx,
         documents::{self, Searchable},
         embedding_models::{self, Models},
-        messages, searches,
+        messages::{self, Question},
+        searches,
     },
 };
 
@@ -126,20 +127,18 @@ impl Retrieve {
         conversation: ConversationId,
     ) -> Result<Done, Failure> {
         let mut tx = context.tenant_tx().await?;
-        let found = messages::find_with_history(&mut tx, message, conversation).await?;
-        let Some((question, history)) = found.filter(|(found, _)| found.status == Status::Retrieving) else {
-            drop(tx);
+        let question = messages::question(&mut tx, message, conversation, Status::Retrieving).await?;
+        drop(tx);
+        let Some(Question { message: asked, history, models, .. }) = question else {
             return context.cancel().await;
         };
-        let models = embedding_models::of_tenant(&mut tx).await?;
-        drop(tx);
-        let query = retrieval::contextual_query(&history, &question.text);
+        let query = retrieval::contextual_query(&history, &asked.text);
         let asked = Asked { query, filter: SearchFilter::default(), limit: retrieval::DEFAULT_LIMIT };
         let (sources, record) = self.search(context, &models, asked, WITH_NEIGHBOURS).await?;
 
-        let mut done = context.finish::<TenantTx>().await?;
+        let mut done = context.finish_at_commit::<TenantTx>().await?;
         if messages::save_sources(done.tx(), message, &sources, &record).await? {
-            turn::announce(&mut done, conversation, message, None, Status::Completing).await?;
+            turn::announce(&mut done, conversation, message, Status::Completing);
             done.enqueue(&Complete { tenant: self.tenant, conversation, message })?;
         }
         done.commit().await
@@ -163,7 +162,7 @@ impl Retrieve {
         let asked = Asked { query, filter, limit: parameters.limit };
         let (sources, record) = self.search(context, &models, asked, 0).await?;
 
-        let mut done = context.finish::<TenantTx>().await?;
+        let mut done = context.finish_at_commit::<TenantTx>().await?;
         let results = serde_json::to_value(sources).map_err(StoreError::from)?;
         searches::finish(done.tx(), search, &searches::Outcome::Found(results), Some(&record)).await?;
         done.tell(Topic::Progress, search.uuid());

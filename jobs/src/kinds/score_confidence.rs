@@ -60,7 +60,7 @@ impl Job for ScoreConfidence {
 
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let Self { tenant, conversation, message } = *self;
-        let mut done = context.finish::<TenantTx>().await?;
+        let mut done = context.finish_at_commit::<TenantTx>().await?;
         let Some(locked) = conversations::lock(done.tx(), conversation).await? else {
             return done.commit().await;
         };
@@ -77,7 +77,7 @@ impl Job for ScoreConfidence {
             mode: settings.mode,
             high_stakes: &settings.high_stakes,
         });
-        metrics::histogram!("metachat_confidence_score").record(verdict.score);
+        done.measure(metrics::histogram!("metachat_confidence_score"), verdict.score);
 
         if locked.epoch != scored.epoch || locked.human {
             verdict.escalated = false;

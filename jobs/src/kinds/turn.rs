@@ -4,7 +4,7 @@
 //! so two messages never have it at once, and ending one gives it to the next in the same transaction.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -24,8 +24,8 @@ use crate::{
     store::{
         StoreError, TenantTx,
         conversations::{self, Locked},
-        messages::{self, End, Queued},
-        stream::{self, StreamEvent},
+        messages::{self, End, Ended, Queued},
+        stream::StreamEvent,
     },
 };
 
@@ -45,7 +45,6 @@ pub(super) async fn give_next(work: &mut Work<TenantTx>, conversation: &Locked) 
     else {
         return Ok(());
     };
-    conversations::set_active(work.tx(), conversation.id, Some(next)).await?;
     begin(work, conversation, next).await?;
     let tenant = work.tx().tenant();
     if handoff::asks_for_human(&text) {
@@ -76,23 +75,15 @@ async fn end_silently(work: &mut Work<TenantTx>, conversation: &Locked) -> Resul
 }
 
 async fn begin(work: &mut Work<TenantTx>, conversation: &Locked, message: MessageId) -> Result<(), StoreError> {
-    messages::begin_turn(work.tx(), message, conversation.epoch).await?;
-    announce(work, conversation.id, message, None, Status::Retrieving).await
+    messages::begin_turn(work.tx(), message, conversation.id, conversation.epoch).await?;
+    announce(work, conversation.id, message, Status::Retrieving);
+    Ok(())
 }
 
-/// Tells the message's stream and whoever polls that it changed its status, after what the stream was to send before.
-pub(super) async fn announce(
-    work: &mut Work<TenantTx>,
-    conversation: ConversationId,
-    message: MessageId,
-    before: Option<(StreamEvent, Value)>,
-    status: Status,
-) -> Result<(), StoreError> {
-    let status = (StreamEvent::Status, json!({ "status": status }));
-    let entries: Vec<_> = before.into_iter().chain([status]).collect();
-    stream::append(work.tx(), conversation, message, &entries).await?;
+/// Tells the message's stream and whoever polls that it changed its status.
+pub(super) fn announce(work: &mut Work<TenantTx>, conversation: ConversationId, message: MessageId, status: Status) {
+    work.log(conversation, message, StreamEvent::Status, json!({ "status": status }));
     work.tell(Topic::Progress, message.uuid());
-    Ok(())
 }
 
 /// Ends a message as [`conclude`] does, and gives the turn to the next one. Returns whether it was this call that
@@ -119,10 +110,7 @@ pub(super) async fn end_locked(
     if !conclude(work, conversation.id, message, end).await? {
         return Ok(false);
     }
-    if conversation.active == Some(message) {
-        conversations::set_active(work.tx(), conversation.id, None).await?;
-        conversation.active = None;
-    }
+    conversation.active = conversation.active.filter(|active| *active != message);
     give_next(work, &conversation).await?;
     Ok(true)
 }
@@ -135,7 +123,7 @@ pub(super) async fn give_on(
 ) -> Result<(), StoreError> {
     let Some(mut locked) = conversations::lock(work.tx(), conversation).await? else { return Ok(()) };
     if locked.active.is_some_and(|active| active.created_at() < end) {
-        conversations::set_active(work.tx(), conversation, None).await?;
+        conversations::free_turn(work.tx(), conversation).await?;
         locked.active = None;
         give_next(work, &locked).await?;
     }
@@ -150,7 +138,9 @@ async fn conclude(
     message: MessageId,
     end: End<'_>,
 ) -> Result<bool, StoreError> {
-    if !messages::finish(work.tx(), message, &end).await? {
+    let reply_id = MessageId::generate();
+    let Ended { ended, replied } = messages::finish(work.tx(), message, conversation, &end, reply_id).await?;
+    if !ended {
         return Ok(false);
     }
     let End { status, reply, confidence, error } = end;
@@ -164,18 +154,17 @@ async fn conclude(
         _ => None,
     };
     let mut data = json!({ "status": status, "confidence": confidence, "error": error });
-    let id = MessageId::generate();
     if let Some(text) = reply
-        && messages::insert_reply(work.tx(), id, conversation, message, text).await?
+        && replied
     {
         event = Some(EventType::MessageSent);
-        data["reply_id"] = json!(id);
+        data["reply_id"] = json!(reply_id);
         data["text"] = json!(text);
     }
     if let Some(event) = event {
         emit(work, NewEvent::about_message(event, message, conversation, data))?;
     }
-    stream::append(work.tx(), conversation, message, &[(StreamEvent::Done, json!({ "status": status }))]).await?;
+    work.log(conversation, message, StreamEvent::Done, json!({ "status": status }));
     work.tell(Topic::Progress, message.uuid());
     work.tell(Topic::Ended, message.uuid());
     Ok(true)

@@ -24,6 +24,7 @@ use crate::{
     store::{
         Database, Originals, Scope, StoreError, TenantTx,
         jobs::{self as ledger, NewJob},
+        outbox::{End, Outcome},
     },
     trace,
 };
@@ -113,33 +114,41 @@ impl JobContext {
         self.work(self.envelope.tenant).await
     }
 
-    /// Opens the transaction in which the job finishes. Fails with [`Failure::Stale`] when another run has
-    /// overtaken this one.
+    /// Opens the transaction in which the job finishes, and ends the job there first. Fails with [`Failure::Stale`] when another
+    /// run has overtaken this one.
     pub async fn finish<S: Scope>(&self) -> Result<Completion<S>, Failure> {
         let mut work = self.work::<S>(self.envelope.tenant).await?;
-        let connection = work.tx().connection();
-        let done = ledger::Outcome::Done;
-        let ours = ledger::complete(connection, self.envelope.id, self.token, self.started_at, done).await?;
+        let ours = ledger::complete(work.tx().connection(), self.end(Outcome::Done)).await?;
         if ours { Ok(Completion { work }) } else { Err(Failure::Stale) }
     }
 
-    /// Finishes the job, with nothing to change but the jobs that follow, none of which may have this one's kind and
-    /// key. Shares its commit with others.
+    /// As [`JobContext::finish`], for a job that changes nothing but this transaction: it ends with the statement that writes what
+    /// follows from it, so the commit is what fails with [`Failure::Stale`].
+    pub async fn finish_at_commit<S: Scope>(&self) -> Result<Completion<S>, Failure> {
+        let mut work = self.work::<S>(self.envelope.tenant).await?;
+        work.end(self.end(Outcome::Done));
+        Ok(Completion { work })
+    }
+
+    /// Finishes the job, with nothing to change but the jobs that follow. Shares its commit with others.
     pub async fn finish_enqueuing<J: Job>(&self, next: &[J]) -> Result<Done, Failure> {
         let trace = &self.envelope.traceparent;
         let next: Result<Vec<_>, _> = next.iter().map(|job| work::row(job, Duration::ZERO, trace.clone())).collect();
-        self.end(ledger::Outcome::Done, next?).await
+        self.share_commit(Outcome::Done, next?).await
     }
 
     /// Finishes the job without an effect: what it was for has ended, or is gone.
     pub async fn cancel(&self) -> Result<Done, Failure> {
-        self.end(ledger::Outcome::Cancelled, Vec::new()).await
+        self.share_commit(Outcome::Cancelled, Vec::new()).await
     }
 
-    async fn end(&self, outcome: ledger::Outcome, next: Vec<NewJob>) -> Result<Done, Failure> {
+    fn end(&self, outcome: Outcome) -> End {
         let Self { token, started_at, .. } = *self;
-        let completion = ledger::Completion { id: self.envelope.id, token, started_at, outcome, next };
-        match self.runtime.group_commit.complete(completion).await? {
+        End { id: self.envelope.id, token, started_at, outcome }
+    }
+
+    async fn share_commit(&self, outcome: Outcome, next: Vec<NewJob>) -> Result<Done, Failure> {
+        match self.runtime.group_commit.complete(self.end(outcome), next).await? {
             Committed::Moved(written) => {
                 self.runtime.dispatcher.dispatch_written(written, self.envelope.share);
                 Ok(Done(()))

@@ -4,20 +4,16 @@
 //! completion, in a transaction of its tenant; one that only ends, or only enqueues what follows, hands its completion in
 //! here and waits. While one batch is being committed the next one gathers, so a lone job waits for nobody.
 
-use std::collections::HashSet;
-
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
 use super::outcome::Failure;
-use crate::{
-    domain::ids::JobId,
-    store::{
-        Database, StoreError,
-        jobs::{self as ledger, NewJob},
-    },
+use crate::store::{
+    Database, StoreError,
+    jobs::NewJob,
+    outbox::{End, Outbox, Written},
 };
 
 /// Completions that wait at most; more wait for a place.
@@ -26,7 +22,8 @@ const BUFFER: usize = 1_000;
 const BATCH: usize = 100;
 
 struct Pending {
-    completion: ledger::Completion,
+    end: End,
+    next: Vec<NewJob>,
     told: oneshot::Sender<Result<Committed, Failure>>,
 }
 
@@ -51,10 +48,11 @@ impl GroupCommit {
         (Self { pending }, tokio::spawn(commit_batches(database, receiver)))
     }
 
-    pub(super) async fn complete(&self, completion: ledger::Completion) -> Result<Committed, Failure> {
+    /// Ends a job and writes those that follow from it.
+    pub(super) async fn complete(&self, end: End, next: Vec<NewJob>) -> Result<Committed, Failure> {
         let (told, answer) = oneshot::channel();
         let gone = || Failure::Outage("the process is going down".into());
-        self.pending.send(Pending { completion, told }).await.map_err(|_| gone())?;
+        self.pending.send(Pending { end, next, told }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -63,18 +61,26 @@ async fn commit_batches(database: Database, mut receiver: mpsc::Receiver<Pending
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
         // Everybody locks rows in one order.
-        batch.sort_by_key(|pending| pending.completion.id);
-        let (completions, told): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|Pending { completion, told }| (completion, told)).unzip();
-        metrics::histogram!("metachat_group_commit_jobs").record(completions.len() as f64);
-        let mut committed = commit(&database, &completions).await;
-        for (ledger::Completion { id, next, .. }, told) in completions.into_iter().zip(told) {
+        batch.sort_by_key(|pending| pending.end.id);
+        metrics::histogram!("metachat_group_commit_jobs").record(batch.len() as f64);
+        let mut outbox = Outbox::default();
+        let mut waiting = Vec::with_capacity(batch.len());
+        for Pending { end, next, told } in batch.drain(..) {
+            let id = end.id;
+            outbox.ends.push(end);
+            outbox.jobs.extend(next.into_iter().map(|job| NewJob { parent: Some(id), ..job }));
+            waiting.push((id, told));
+        }
+        let mut committed = commit(&database, &outbox).await;
+        if let Ok(written) = &committed {
+            outbox.jobs.retain(|job| written.jobs.contains(&job.id));
+        }
+        for (id, told) in waiting {
             let answer = match &mut committed {
                 // Of two runs of one job that meet in a batch, one is told that it finished it.
-                Ok((moved, written)) => Ok(if moved.remove(&id) {
-                    Committed::Moved(next.into_iter().filter(|job| written.contains(&job.id)).collect())
-                } else {
-                    Committed::Stale
+                Ok(written) => Ok(match written.ended.remove(&id) {
+                    true => Committed::Moved(outbox.jobs.extract_if(.., |job| job.parent == Some(id)).collect()),
+                    false => Committed::Stale,
                 }),
                 Err(error) if error.is_outage() => Err(Failure::Outage(error.to_string())),
                 Err(error) => Err(Failure::Retry(error.to_string())),
@@ -85,10 +91,6 @@ async fn commit_batches(database: Database, mut receiver: mpsc::Receiver<Pending
     }
 }
 
-async fn commit(
-    database: &Database,
-    completions: &[ledger::Completion],
-) -> Result<(HashSet<JobId>, HashSet<JobId>), StoreError> {
-    let mut connection = database.system_connection().await?;
-    ledger::complete_many(&mut connection, completions).await
+async fn commit(database: &Database, outbox: &Outbox) -> Result<Written, StoreError> {
+    outbox.write(&mut *database.system_connection().await?).await
 }

@@ -36,6 +36,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             error if error.is_outage() => Self::Outage(error.to_string()),
+            StoreError::Overtaken => Self::Stale,
             StoreError::Unreadable { .. }
             | StoreError::PayloadTooLarge { .. }
             | StoreError::TenantMissing

@@ -71,7 +71,7 @@ pub async fn tick(database: &Database, schedules: &[Schedule]) -> Result<usize, 
         }
     }
     if !jobs.is_empty() {
-        ledger::insert(tx.connection(), &jobs, &[]).await?;
+        ledger::insert(tx.connection(), jobs).await?;
     }
     tx.commit().await?;
     Ok(due.len())

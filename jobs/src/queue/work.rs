@@ -3,16 +3,22 @@
 use std::time::Duration;
 
 use metrics::{Counter, Histogram};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{dispatch::Dispatcher, envelope::MAX_PAYLOAD, job::Job, signals::Topic};
 use crate::{
     domain::{
         event::NewEvent,
-        ids::{JobId, TenantId},
+        ids::{ConversationId, JobId, MessageId, TenantId},
         plan::Share,
     },
-    store::{Database, Scope, StoreError, jobs as ledger, jobs::NewJob},
+    store::{
+        Database, Scope, StoreError, TenantTx,
+        jobs::{self as ledger, NewJob},
+        outbox::{End, NewEntry, Outbox},
+        stream::StreamEvent,
+    },
     trace,
 };
 
@@ -25,8 +31,7 @@ pub struct Work<S: Scope> {
     share: Share,
     traceparent: Option<String>,
     dispatcher: Dispatcher,
-    jobs: Vec<NewJob>,
-    events: Vec<(TenantId, NewEvent)>,
+    outbox: Outbox,
     told: Vec<(Topic, Uuid)>,
     counts: Vec<Counter>,
     measured: Vec<(Histogram, f64)>,
@@ -47,8 +52,7 @@ impl<S: Scope> Work<S> {
             share,
             traceparent,
             dispatcher: dispatcher.clone(),
-            jobs: Vec::new(),
-            events: Vec::new(),
+            outbox: Outbox::default(),
             told: Vec::new(),
             counts: Vec::new(),
             measured: Vec::new(),
@@ -66,7 +70,7 @@ impl<S: Scope> Work<S> {
 
     /// Adds a job that is due some time after the transaction commits.
     pub fn enqueue_in<J: Job>(&mut self, job: &J, delay: Duration) -> Result<(), StoreError> {
-        self.jobs.push(row(job, delay, self.traceparent.clone())?);
+        self.outbox.jobs.push(row(job, delay, self.traceparent.clone())?);
         Ok(())
     }
 
@@ -75,7 +79,7 @@ impl<S: Scope> Work<S> {
     pub fn enqueue_traced<J: Job>(&mut self, job: &J, theirs: Option<String>) -> Result<(), StoreError> {
         let same = |theirs: &String| self.traceparent.as_deref().is_some_and(|own| trace::id(own) == trace::id(theirs));
         let traceparent = theirs.filter(|theirs| !same(theirs)).or_else(|| self.traceparent.clone());
-        self.jobs.push(row(job, Duration::ZERO, traceparent)?);
+        self.outbox.jobs.push(row(job, Duration::ZERO, traceparent)?);
         Ok(())
     }
 
@@ -89,9 +93,14 @@ impl<S: Scope> Work<S> {
     pub(crate) fn report<J: Job>(&mut self, tenant: TenantId, event: NewEvent, carrier: &J) -> Result<(), StoreError> {
         let carrier = row(carrier, Duration::ZERO, self.traceparent.clone())?;
         let only_for_endpoints = (!event.event_type.reaches_callback()).then_some(event.id);
-        self.jobs.push(NewJob { event: only_for_endpoints, ..carrier });
-        self.events.push((tenant, event));
+        self.outbox.jobs.push(NewJob { event: only_for_endpoints, ..carrier });
+        self.outbox.events.push((tenant, event));
         Ok(())
+    }
+
+    /// Has the transaction end a job; those that it adds follow from that one.
+    pub(super) fn end(&mut self, end: End) {
+        self.outbox.ends.push(end);
     }
 
     /// Tells whoever listens for a message or search, once the transaction has committed.
@@ -111,15 +120,23 @@ impl<S: Scope> Work<S> {
         self.measured.push((histogram, value));
     }
 
-    /// Writes the jobs and events, commits, and dispatches those that are due.
+    /// Writes what was added, commits, and dispatches the jobs that are due. Fails with [`StoreError::Overtaken`], undoing
+    /// everything, when the job that was to end was another run's to end.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        let mut jobs = std::mem::take(&mut self.jobs);
-        if !jobs.is_empty() {
-            let written = ledger::insert(self.tx.connection(), &jobs, &self.events).await?;
-            jobs.retain(|job| written.contains(&job.id) && job.delay.is_zero());
+        let mut outbox = self.outbox;
+        if let Some(end) = outbox.ends.first() {
+            outbox.jobs.iter_mut().for_each(|job| job.parent = Some(end.id));
+        }
+        if !outbox.is_empty() {
+            let written = outbox.write(self.tx.connection()).await?;
+            if written.ended.len() < outbox.ends.len() {
+                self.tx.rollback().await?;
+                return Err(StoreError::Overtaken);
+            }
+            outbox.jobs.retain(|job| written.jobs.contains(&job.id) && job.delay.is_zero());
         }
         self.tx.commit().await?;
-        self.dispatcher.dispatch_written(jobs, self.share);
+        self.dispatcher.dispatch_written(outbox.jobs, self.share);
         for counter in self.counts {
             counter.increment(1);
         }
@@ -138,9 +155,17 @@ impl<S: Scope> Work<S> {
     }
 }
 
+impl Work<TenantTx> {
+    /// Adds to a message's log, in the order of the calls.
+    pub fn log(&mut self, conversation: ConversationId, message: MessageId, event: StreamEvent, data: Value) {
+        let tenant = self.tx.tenant();
+        self.outbox.entries.push(NewEntry { tenant, conversation, message, event, data });
+    }
+}
+
 /// Adds a job to a transaction that has no lanes at hand: the relay pushes it within its tick.
 pub async fn leave_to_relay<J: Job>(tx: &mut impl Scope, job: &J) -> Result<(), StoreError> {
-    ledger::insert(tx.connection(), &[row(job, RELAY_SOON, None)?], &[]).await?;
+    ledger::insert(tx.connection(), vec![row(job, RELAY_SOON, None)?]).await?;
     Ok(())
 }
 
@@ -162,5 +187,6 @@ pub(super) fn row<J: Job>(job: &J, delay: Duration, traceparent: Option<String>)
         delay,
         traceparent,
         event: None,
+        parent: None,
     })
 }

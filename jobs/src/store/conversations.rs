@@ -33,14 +33,13 @@ pub async fn lock(tx: &mut TenantTx, id: ConversationId) -> Result<Option<Locked
     }))
 }
 
-/// Gives the turn to a message, or to none.
-pub async fn set_active(tx: &mut TenantTx, id: ConversationId, active: Option<MessageId>) -> Result<(), StoreError> {
+/// Takes the turn of a message that is gone.
+pub async fn free_turn(tx: &mut TenantTx, id: ConversationId) -> Result<(), StoreError> {
     let tenant = tx.tenant().uuid();
     sqlx::query!(
-        "update conversations set active_message_id = $3 where tenant_id = $1 and id = $2",
+        "update conversations set active_message_id = null where tenant_id = $1 and id = $2",
         tenant,
         id.uuid(),
-        active.map(MessageId::uuid),
     )
     .execute(tx.connection())
     .await?;

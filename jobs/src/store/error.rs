@@ -20,6 +20,9 @@ pub enum StoreError {
     /// The tenant is disabled or being erased, and takes no new work.
     #[error("the tenant takes no new work")]
     TenantClosed,
+    /// The job that a transaction was to end is not this run's to end any more.
+    #[error("another run of the job has overtaken this one")]
+    Overtaken,
     /// A stored secret that cannot be opened.
     #[error(transparent)]
     Sealed(#[from] OpenError),

@@ -10,17 +10,6 @@ use crate::domain::{
     ids::{ConversationId, EndpointId, EventId, MessageId},
 };
 
-/// A stored event, as receivers get it, and the message it is about.
-pub async fn find(tx: &mut TenantTx, id: EventId) -> Result<Option<(Envelope, Option<MessageId>)>, StoreError> {
-    let row = sqlx::query!("select type, message_id, data, created_at from events where id = $1", id.uuid())
-        .fetch_optional(tx.connection())
-        .await?;
-    Ok(row.map(|row| {
-        let envelope = Envelope { id, event_type: row.r#type, timestamp: row.created_at, data: row.data };
-        (envelope, row.message_id.map(MessageId::from_uuid))
-    }))
-}
-
 /// Who may want an event.
 #[derive(Debug, Clone)]
 pub struct Audience {

@@ -10,10 +10,12 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{
+    StoreError,
+    outbox::{End, Outbox},
+};
 use crate::domain::{
-    event::NewEvent,
-    ids::{ConversationId, EventId, JobId, MessageId, TenantId},
+    ids::{EventId, JobId, TenantId},
     plan::{Plan, Share},
 };
 
@@ -35,6 +37,8 @@ pub struct NewJob {
     pub traceparent: Option<String>,
     /// The event without which it has nothing to do: it is written only when an endpoint wants that event.
     pub event: Option<EventId>,
+    /// The job it follows from: it is written only when the same statement ends that one.
+    pub parent: Option<JobId>,
 }
 
 /// A place in an order of jobs: by a time, then by id.
@@ -60,207 +64,16 @@ pub struct JobRow {
     pub share: Share,
 }
 
-/// Jobs as the arrays that one statement unnests.
-#[derive(Default)]
-struct Columns {
-    ids: Vec<Uuid>,
-    tenants: Vec<Option<Uuid>>,
-    kinds: Vec<String>,
-    keys: Vec<String>,
-    payloads: Vec<Value>,
-    subjects: Vec<Option<Uuid>>,
-    priorities: Vec<i16>,
-    delays: Vec<f64>,
-    traces: Vec<Option<String>>,
-    events: Vec<Option<Uuid>>,
-}
-
-impl Columns {
-    fn push(&mut self, job: &NewJob) {
-        self.ids.push(job.id.uuid());
-        self.tenants.push(job.tenant.map(TenantId::uuid));
-        self.kinds.push(job.kind.to_owned());
-        self.keys.push(job.key.clone());
-        self.payloads.push(job.payload.clone());
-        self.subjects.push(job.subject);
-        self.priorities.push(i16::from(job.priority));
-        self.delays.push(job.delay.as_secs_f64());
-        self.traces.push(job.traceparent.clone());
-        self.events.push(job.event.map(EventId::uuid));
-    }
-}
-
-/// Writes jobs, and events into the outbox; returns the ids of the jobs written. A job whose kind and key wait unfinished
-/// already is not written again, and one for an event only when an endpoint wants that.
-pub async fn insert(
-    connection: &mut PgConnection,
-    jobs: &[NewJob],
-    events: &[(TenantId, NewEvent)],
-) -> Result<Vec<JobId>, StoreError> {
-    let mut columns = Columns::default();
-    jobs.iter().for_each(|job| columns.push(job));
-    let written = sqlx::query_scalar!(
-        r#"with reported as (
-             insert into events (id, tenant_id, type, conversation_id, message_id, data, created_at)
-             select * from unnest($11::uuid[], $12::uuid[], $13::text[], $14::uuid[], $15::uuid[], $16::jsonb[],
-               $17::timestamptz[])
-           ),
-           wanted as (
-             select e.id from unnest($11::uuid[], $12::uuid[], $13::text[]) as e(id, tenant_id, type)
-             where exists (
-               select from webhook_endpoints w
-               where w.tenant_id = e.tenant_id and w.enabled and (w.event_types = '{}' or e.type = any(w.event_types)))
-           )
-           insert into jobs (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, traceparent)
-           select id, tenant_id, kind, key, payload, subject, priority,
-             clock_timestamp() + make_interval(secs => delay),
-             clock_timestamp() + make_interval(secs => case when delay = 0 then $10 else delay end),
-             traceparent
-           from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::uuid[], $7::smallint[],
-             $8::float8[], $9::text[], $18::uuid[])
-             as t(id, tenant_id, kind, key, payload, subject, priority, delay, traceparent, event_id)
-           where event_id is null or event_id in (select id from wanted)
-           on conflict (kind, key) do nothing
-           returning id"#,
-        &columns.ids,
-        &columns.tenants as &[Option<Uuid>],
-        &columns.kinds,
-        &columns.keys,
-        &columns.payloads,
-        &columns.subjects as &[Option<Uuid>],
-        &columns.priorities,
-        &columns.delays,
-        &columns.traces as &[Option<String>],
-        RELAY_GRACE.as_secs_f64(),
-        &events.iter().map(|(_, event)| event.id.uuid()).collect::<Vec<_>>(),
-        &events.iter().map(|(tenant, _)| tenant.uuid()).collect::<Vec<_>>(),
-        &events.iter().map(|(_, event)| event.event_type.as_str().to_owned()).collect::<Vec<_>>(),
-        &events.iter().map(|(_, event)| event.conversation.map(ConversationId::uuid)).collect::<Vec<_>>()
-            as &[Option<Uuid>],
-        &events.iter().map(|(_, event)| event.message.map(MessageId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
-        &events.iter().map(|(_, event)| event.data.clone()).collect::<Vec<_>>(),
-        &events.iter().map(|(_, event)| event.id.created_at()).collect::<Vec<_>>(),
-        &columns.events as &[Option<Uuid>],
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(written.into_iter().map(JobId::from_uuid).collect())
-}
-
-/// How a job left the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Done,
-    Cancelled,
-}
-
-impl Outcome {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// The end of a run, and the jobs that follow from it.
-#[derive(Debug, Clone)]
-pub struct Completion {
-    pub id: JobId,
-    /// The lease's.
-    pub token: i64,
-    pub started_at: DateTime<Utc>,
-    pub outcome: Outcome,
-    /// None may have the kind and key of the job that ends.
-    pub next: Vec<NewJob>,
+/// Writes jobs; returns the ids of those written. A job whose kind and key wait unfinished already is not written again.
+pub async fn insert(connection: &mut PgConnection, jobs: Vec<NewJob>) -> Result<HashSet<JobId>, StoreError> {
+    let outbox = Outbox { jobs, ..Outbox::default() };
+    Ok(outbox.write(connection).await?.jobs)
 }
 
 /// Moves a job to the history; returns false when this lease may not finish it any more.
-pub async fn complete(
-    connection: &mut PgConnection,
-    id: JobId,
-    token: i64,
-    started_at: DateTime<Utc>,
-    outcome: Outcome,
-) -> Result<bool, StoreError> {
-    let moved = sqlx::query!(
-        "with finished as (delete from jobs where id = $1 and fence <= $2 returning *)
-         insert into job_history (id, tenant_id, kind, key, subject, attempt, outcome, created_at, run_at, started_at)
-         select id, tenant_id, kind, key, subject, attempt + 1, $3, created_at, run_at, $4 from finished",
-        id.uuid(),
-        token,
-        outcome.as_str(),
-        started_at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(moved.rows_affected() == 1)
-}
-
-/// As [`complete`] for many jobs, with the jobs that follow, in one statement. Returns the ids of those it moved and of
-/// those it wrote: what follows from a job that it did not move is not written.
-pub async fn complete_many(
-    connection: &mut PgConnection,
-    completions: &[Completion],
-) -> Result<(HashSet<JobId>, HashSet<JobId>), StoreError> {
-    let (mut ids, mut tokens, mut starts, mut outcomes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut parents, mut next) = (Vec::new(), Columns::default());
-    for completion in completions {
-        ids.push(completion.id.uuid());
-        tokens.push(completion.token);
-        starts.push(completion.started_at);
-        outcomes.push(completion.outcome.as_str().to_owned());
-        for job in &completion.next {
-            parents.push(completion.id.uuid());
-            next.push(job);
-        }
-    }
-    let rows = sqlx::query!(
-        r#"with ended as (
-             select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[])
-               as t(id, token, started_at, outcome)
-           ), finished as (
-             delete from jobs using ended where jobs.id = ended.id and fence <= token
-             returning jobs.*, ended.started_at, ended.outcome
-           ), moved as (
-             insert into job_history
-               (id, tenant_id, kind, key, subject, attempt, outcome, created_at, run_at, started_at)
-             select id, tenant_id, kind, key, subject, attempt + 1, outcome, created_at, run_at, started_at
-             from finished returning id
-           ), written as (
-             insert into jobs (id, tenant_id, kind, key, payload, subject, priority, run_at, relay_at, traceparent)
-             select id, tenant_id, kind, key, payload, subject, priority,
-               clock_timestamp() + make_interval(secs => delay),
-               clock_timestamp() + make_interval(secs => case when delay = 0 then $15 else delay end),
-               traceparent
-             from unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::jsonb[], $11::uuid[],
-               $12::smallint[], $13::float8[], $14::text[])
-               as t(parent, id, tenant_id, kind, key, payload, subject, priority, delay, traceparent)
-             where parent in (select finished.id from finished)
-             on conflict (kind, key) do nothing
-             returning id
-           )
-           select id as "id!", true as "moved!" from moved union all select id, false from written"#,
-        &ids,
-        &tokens,
-        &starts,
-        &outcomes,
-        &parents,
-        &next.ids,
-        &next.tenants as &[Option<Uuid>],
-        &next.kinds,
-        &next.keys,
-        &next.payloads,
-        &next.subjects as &[Option<Uuid>],
-        &next.priorities,
-        &next.delays,
-        &next.traces as &[Option<String>],
-        RELAY_GRACE.as_secs_f64(),
-    )
-    .fetch_all(connection)
-    .await?;
-    let ids = |moved| rows.iter().filter(move |row| row.moved == moved).map(|row| JobId::from_uuid(row.id)).collect();
-    Ok((ids(true), ids(false)))
+pub async fn complete(connection: &mut PgConnection, end: End) -> Result<bool, StoreError> {
+    let outbox = Outbox { ends: vec![end], ..Outbox::default() };
+    Ok(!outbox.write(connection).await?.ended.is_empty())
 }
 
 /// Puts a job off and counts the run after `failed` others; returns false when this lease may not any more, or when

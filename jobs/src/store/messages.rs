@@ -6,45 +6,17 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Scope, StoreError, TenantTx};
+use super::{Scope, StoreError, TenantTx, embedding_models::Models};
 use crate::domain::{
     confidence::Confidence,
     ids::{ConversationId, MessageId},
     message::{Failure, Role, Status, Turn},
     retrieval::Source,
+    settings::Settings,
 };
 
 /// The newest messages before a question that a completion sees.
 pub const HISTORY: i64 = 20;
-
-/// Adds the assistant's line to the transcript; returns false when the conversation is gone. Locks its row, so that sequence numbers
-/// commit in order.
-pub async fn insert_reply(
-    tx: &mut TenantTx,
-    id: MessageId,
-    conversation: ConversationId,
-    reply_to: MessageId,
-    text: &str,
-) -> Result<bool, StoreError> {
-    let tenant = tx.tenant().uuid();
-    let added = sqlx::query!(
-        "with placed as (
-           update conversations set last_seq = last_seq + 1, updated_at = now()
-           where tenant_id = $3 and id = $4 returning last_seq
-         )
-         insert into messages (id, created_at, tenant_id, conversation_id, seq, role, text, reply_to)
-         select $1, $2, $3, $4, last_seq, 'assistant', $5, $6 from placed",
-        id.uuid(),
-        id.created_at(),
-        tenant,
-        conversation.uuid(),
-        text,
-        reply_to.uuid(),
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(added.rows_affected() == 1)
-}
 
 /// A customer's message as the pipeline needs it.
 #[derive(Debug, Clone)]
@@ -103,17 +75,35 @@ pub(super) fn status(text: String) -> Result<Status, StoreError> {
     Status::parse(&text).ok_or(StoreError::Unreadable { column: "messages.status", value: text })
 }
 
-/// A customer's message, and the newest [`HISTORY`] lines that precede it, oldest first. Later questions of the customer are
-/// left out; answers given meanwhile are not.
-pub async fn find_with_history(
+/// A customer's message with what its answer is made from.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub message: InPipeline,
+    /// The newest [`HISTORY`] lines that precede it, oldest first. Later questions of the customer are left out; answers given
+    /// meanwhile are not.
+    pub history: Vec<Turn>,
+    pub tenant_name: String,
+    pub settings: Settings,
+    pub models: Models,
+    /// Whether pieces of an earlier completion were streamed and not yet voided.
+    pub streamed: bool,
+}
+
+/// A customer's message in a stage that works on its answer; `None` when the tenant has none, or it is in another stage.
+pub async fn question(
     tx: &mut TenantTx,
     id: MessageId,
     conversation: ConversationId,
-) -> Result<Option<(InPipeline, Vec<Turn>)>, StoreError> {
+    stage: Status,
+) -> Result<Option<Question>, StoreError> {
+    let tenant = tx.tenant().uuid();
     let row = sqlx::query!(
         r#"select text, status as "status!", epoch, sources, draft, confidence,
-             history.roles as "roles!", history.texts as "texts!"
-           from messages asked cross join lateral (
+             history.roles as "roles!", history.texts as "texts!",
+             t.name, t.settings, t.embedding_model, t.next_embedding_model,
+             coalesce((select event = 'delta' from message_stream
+               where message_id = asked.id and event in ('delta', 'reset') order by position desc limit 1), false) as "streamed!"
+           from messages asked cross join tenants t cross join lateral (
              select coalesce(array_agg(role order by seq), '{}') as roles, coalesce(array_agg(text order by seq), '{}') as texts
              from (
                select seq, role, text from messages
@@ -122,12 +112,15 @@ pub async fn find_with_history(
                order by seq desc limit $5
              ) newest
            ) history
-           where id = $1 and created_at = $2 and conversation_id = $3 and role = 'customer'"#,
+           where asked.id = $1 and asked.created_at = $2 and conversation_id = $3 and role = 'customer' and status = $6
+             and t.id = $7"#,
         id.uuid(),
         id.created_at(),
         conversation.uuid(),
         conversation.created_at(),
         HISTORY,
+        stage.as_str(),
+        tenant,
     )
     .fetch_optional(tx.connection())
     .await?;
@@ -138,8 +131,14 @@ pub async fn find_with_history(
         });
         let (conversation_id, text, status, epoch) = (conversation.uuid(), row.text, row.status, row.epoch);
         let (sources, draft, confidence) = (row.sources, row.draft, row.confidence);
-        let message = Stored { conversation_id, text, status, epoch, sources, draft, confidence }.read(id)?;
-        Ok((message, turns.collect::<Result<_, StoreError>>()?))
+        Ok(Question {
+            message: Stored { conversation_id, text, status, epoch, sources, draft, confidence }.read(id)?,
+            history: turns.collect::<Result<_, StoreError>>()?,
+            tenant_name: row.name,
+            settings: serde_json::from_value(row.settings)?,
+            models: Models { current: row.embedding_model, next: row.next_embedding_model },
+            streamed: row.streamed,
+        })
     })
     .transpose()
 }
@@ -191,13 +190,24 @@ pub async fn next_queued(
     Ok(queued.collect())
 }
 
-/// Begins a message's turn under the conversation's epoch of this moment.
-pub async fn begin_turn(tx: &mut TenantTx, id: MessageId, epoch: i32) -> Result<(), StoreError> {
+/// Gives a message the turn of its conversation, under the epoch of this moment.
+pub async fn begin_turn(
+    tx: &mut TenantTx,
+    id: MessageId,
+    conversation: ConversationId,
+    epoch: i32,
+) -> Result<(), StoreError> {
+    let tenant = tx.tenant().uuid();
     sqlx::query!(
-        "update messages set status = 'retrieving', epoch = $3, turn_at = clock_timestamp()
+        "with turn as (
+           update conversations set active_message_id = $1 where tenant_id = $3 and id = $4
+         )
+         update messages set status = 'retrieving', epoch = $5, turn_at = clock_timestamp()
          where id = $1 and created_at = $2",
         id.uuid(),
         id.created_at(),
+        tenant,
+        conversation.uuid(),
         epoch,
     )
     .execute(tx.connection())
@@ -284,21 +294,57 @@ impl End<'_> {
     }
 }
 
-/// Ends a message that has not ended yet; returns whether it was this call that did.
-pub async fn finish(tx: &mut TenantTx, id: MessageId, end: &End<'_>) -> Result<bool, StoreError> {
+/// What came of an [`End`].
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Whether it was this call that ended the message.
+    pub ended: bool,
+    /// Whether the reply is in the transcript.
+    pub replied: bool,
+}
+
+/// Ends a message that has not ended yet: it has the turn no more, and the reply, if any, is the transcript's next line, with the id
+/// `reply`. Locks the conversation, so that sequence numbers commit in order.
+pub async fn finish(
+    tx: &mut TenantTx,
+    id: MessageId,
+    conversation: ConversationId,
+    end: &End<'_>,
+    reply: MessageId,
+) -> Result<Ended, StoreError> {
     debug_assert!(end.status.is_final());
-    let ended = sqlx::query!(
-        "update messages set status = $3, answer = $4, confidence = coalesce($5, confidence), error = $6,
-           finished_at = clock_timestamp()
-         where id = $1 and created_at = $2 and status in ('queued', 'retrieving', 'completing', 'scoring')",
+    let tenant = tx.tenant().uuid();
+    Ok(sqlx::query_as!(
+        Ended,
+        r#"with ended as (
+             update messages set status = $5, answer = $6, confidence = coalesce($7, confidence), error = $8,
+               finished_at = clock_timestamp()
+             where id = $1 and created_at = $2 and status in ('queued', 'retrieving', 'completing', 'scoring')
+             returning true
+           ), placed as (
+             update conversations set active_message_id = nullif(active_message_id, $1),
+               last_seq = last_seq + ($6::text is not null)::integer,
+               updated_at = case when $6::text is null then updated_at else now() end
+             where tenant_id = $3 and id = $4 and exists (select from ended)
+               and (active_message_id = $1 or $6::text is not null)
+             returning last_seq
+           ), replied as (
+             insert into messages (id, created_at, tenant_id, conversation_id, seq, role, text, reply_to)
+             select $9, $10, $3, $4, last_seq, 'assistant', $6, $1 from placed where $6::text is not null
+             returning true
+           )
+           select exists (select from ended) as "ended!", exists (select from replied) as "replied!""#,
         id.uuid(),
         id.created_at(),
+        tenant,
+        conversation.uuid(),
         end.status.as_str(),
         end.reply,
         end.confidence.map(serde_json::to_value).transpose()?,
         end.error.map(serde_json::to_value).transpose()?,
+        reply.uuid(),
+        reply.created_at(),
     )
-    .execute(tx.connection())
-    .await?;
-    Ok(ended.rows_affected() == 1)
+    .fetch_one(tx.connection())
+    .await?)
 }

@@ -1,9 +1,9 @@
 //! The log behind a message's stream: a client that lost its connection resumes from any position.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Scope, StoreError, TenantTx};
-use crate::domain::ids::{ConversationId, MessageId};
+use crate::domain::ids::MessageId;
 
 /// What a stream sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,42 +29,8 @@ impl StreamEvent {
     }
 }
 
-/// Appends to a message's log, in the order given.
-///
-/// One job at a time works on a message, so positions do not collide; should a stale worker write at the same
-/// moment, the primary key refuses one of them and its job is tried again.
-pub async fn append(
-    tx: &mut TenantTx,
-    conversation: ConversationId,
-    message: MessageId,
-    entries: &[(StreamEvent, Value)],
-) -> Result<(), StoreError> {
-    let tenant = tx.tenant().uuid();
-    let (events, data): (Vec<&str>, Vec<&Value>) = entries.iter().map(|(event, data)| (event.as_str(), data)).unzip();
-    sqlx::query!(
-        "insert into message_stream (tenant_id, conversation_id, message_id, position, event, data)
-         select $1, $2, $3, last.position + entry.number, entry.event, entry.data
-         from (select coalesce(max(position), 0) as position from message_stream where message_id = $3) last,
-           unnest($4::text[], $5::jsonb[]) with ordinality as entry(event, data, number)",
-        tenant,
-        conversation.uuid(),
-        message.uuid(),
-        &events as _,
-        &data as _,
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-/// Appends a piece of the answer while the message is being completed; returns false when it has ended. Holds the
-/// message's row until the transaction ends, so that nothing follows the log's end.
-pub async fn append_delta(
-    tx: &mut TenantTx,
-    conversation: ConversationId,
-    message: MessageId,
-    text: &str,
-) -> Result<bool, StoreError> {
+/// Whether a message is being completed still. Holds its row until the transaction ends, so that nothing follows the log's end.
+pub async fn is_open(tx: &mut TenantTx, message: MessageId) -> Result<bool, StoreError> {
     let completing = sqlx::query_scalar!(
         "select 1 from messages where id = $1 and created_at = $2 and status = 'completing' for share",
         message.uuid(),
@@ -72,22 +38,7 @@ pub async fn append_delta(
     )
     .fetch_optional(tx.connection())
     .await?;
-    if completing.is_none() {
-        return Ok(false);
-    }
-    append(tx, conversation, message, &[(StreamEvent::Delta, json!({ "text": text }))]).await?;
-    Ok(true)
-}
-
-/// Whether pieces of an earlier completion were streamed and not yet voided.
-pub async fn has_deltas(tx: &mut TenantTx, message: MessageId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"select coalesce((select event = 'delta' from message_stream
-             where message_id = $1 and event in ('delta', 'reset') order by position desc limit 1), false) as "any!""#,
-        message.uuid()
-    )
-    .fetch_one(tx.connection())
-    .await?)
+    Ok(completing.is_some())
 }
 
 /// One entry of the log.

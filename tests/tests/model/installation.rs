@@ -13,7 +13,7 @@ use jobs::{
     },
     store::{Database, Scope, StoreError, SystemTx, jobs as ledger, relay as relay_store},
 };
-use tests::{PrivateRedis, TestDatabase, lanes_on, new_job};
+use tests::{PrivateRedis, TestDatabase, done, lanes_on, new_job};
 use uuid::Uuid;
 
 const KIND: &str = "retrieve";
@@ -186,7 +186,7 @@ impl<'a> Installation<'a> {
         let job = new_job(KIND, &Uuid::now_v7().to_string());
         let id = job.id;
         let mut tx = SystemTx::begin(&self.database, None).await.unwrap();
-        ledger::insert(tx.connection(), std::slice::from_ref(&job), &[]).await.unwrap();
+        ledger::insert(tx.connection(), vec![job.clone()]).await.unwrap();
         tx.commit().await.unwrap();
         self.jobs.push(id);
         self.undispatched.push(Envelope::fresh(job, Share::PLATFORM, Utc::now()));
@@ -321,7 +321,7 @@ async fn commit(database: &Database, id: JobId, token: i64, failed: u32, ending:
     let connection = tx.connection();
     match ending {
         Ending::Done => {
-            if ledger::complete(connection, id, token, Utc::now(), ledger::Outcome::Done).await? {
+            if ledger::complete(connection, done(id, token)).await? {
                 sqlx::query("insert into effects (job) values ($1)").bind(id.uuid()).execute(connection).await?;
             }
         }
