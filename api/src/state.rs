@@ -177,7 +177,8 @@ impl Shared {
     /// Opens a transaction that may add jobs for a tenant.
     pub async fn work(&self, tenant: &Tenant, trace: &Traceparent) -> Result<Work<TenantTx>, StoreError> {
         let share = tenant.plan.share();
-        Work::begin(&self.database, &self.dispatcher, Some(tenant.id), share, Some(trace.to_string())).await
+        let tx = self.look_up(tenant.id).await?;
+        Ok(Work::new(tx, self.dispatcher.clone(), share, Some(trace.to_string())))
     }
 
     /// Opens a transaction of the operator's, about a tenant or about none.

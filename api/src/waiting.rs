@@ -6,7 +6,7 @@ use jobs::{
     domain::ids::{MessageId, TenantId},
     queue::signals::{Listener, Topic},
     store::{
-        Scope, StoreError,
+        StoreError,
         answers::{self, Answered},
     },
 };
@@ -77,13 +77,11 @@ pub async fn for_message(
         // Whoever was told of an end reads the message itself at once.
         if last || told || answers::status(&mut tx, id).await?.is_none_or(|status| status.is_final()) {
             let message = answers::find(&mut tx, id).await?;
-            tx.commit().await?;
             if last || message.as_ref().is_none_or(|message| message.status.is_final()) {
                 return Ok(message);
             }
-        } else {
-            tx.commit().await?;
         }
+        drop(tx);
         last = !waiter.moved_on().await;
         told = true;
     }

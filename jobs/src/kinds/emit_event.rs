@@ -69,9 +69,9 @@ impl Job for EmitEvent {
     async fn run(&self, context: &JobContext) -> Result<Done, Failure> {
         let mut tx = context.tenant_tx().await?;
         let audience = events::audience(&mut tx, self.event, self.subject).await?;
+        drop(tx);
         let Some(Audience { event_type, callback, endpoints }) = audience else {
             // Erased with its tenant or contact.
-            drop(tx);
             return context.cancel().await;
         };
         let mut receivers: Vec<_> = endpoints.into_iter().map(|endpoint| Receiver::Endpoint { endpoint }).collect();
@@ -80,7 +80,6 @@ impl Job for EmitEvent {
         {
             receivers.push(Receiver::Callback { message });
         }
-        tx.commit().await?;
         let Self { tenant, event, subject } = *self;
         let deliveries: Vec<_> =
             receivers.into_iter().map(|receiver| DeliverWebhook { tenant, event, receiver, subject }).collect();

@@ -31,7 +31,7 @@ use crate::{
     ports::{Collection, Index, Place, SearchFilter},
     queue::{Completion, Done, Envelope, Failure, Job, JobContext, Lane, RetryPolicy, signals::Topic},
     store::{
-        Scope, StoreError, TenantTx,
+        StoreError, TenantTx,
         documents::{self, Searchable},
         embedding_models::{self, Models},
         messages::{self, Question},
@@ -236,9 +236,7 @@ impl Retrieve {
         let ids: HashSet<DocumentId> = found.chain(filter.hidden.iter().map(|(document, _)| *document)).collect();
         let ids: Vec<DocumentId> = ids.into_iter().collect();
         let mut tx = context.tenant_tx().await?;
-        let searchable = documents::searchable(&mut tx, &ids).await?;
-        tx.commit().await?;
-        Ok(searchable)
+        documents::searchable(&mut tx, &ids).await
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Work<S: Scope> {
 }
 
 impl<S: Scope> Work<S> {
-    /// Opens the transaction. `share` is the tenant's, carried by each job; `traceparent` joins them to a trace.
+    /// Opens the transaction, as [`Work::new`] takes it.
     pub async fn begin(
         database: &Database,
         dispatcher: &Dispatcher,
@@ -46,17 +46,21 @@ impl<S: Scope> Work<S> {
         share: Share,
         traceparent: Option<String>,
     ) -> Result<Self, StoreError> {
-        let tx = S::begin(database, tenant).await?;
-        Ok(Self {
+        Ok(Self::new(S::begin(database, tenant).await?, dispatcher.clone(), share, traceparent))
+    }
+
+    /// Work in a transaction that was opened for it. `share` is the tenant's, carried by each job; `traceparent` joins them to a trace.
+    pub fn new(tx: S, dispatcher: Dispatcher, share: Share, traceparent: Option<String>) -> Self {
+        Self {
             tx,
             share,
             traceparent,
-            dispatcher: dispatcher.clone(),
+            dispatcher,
             outbox: Outbox::default(),
             told: Vec::new(),
             counts: Vec::new(),
             measured: Vec::new(),
-        })
+        }
     }
 
     pub fn tx(&mut self) -> &mut S {

@@ -3,6 +3,7 @@
 use std::{ops::DerefMut, time::Duration};
 
 use async_trait::async_trait;
+use log::LevelFilter;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, SqlSafeStr, Transaction,
     migrate::{MigrateError, Migrator},
@@ -73,13 +74,16 @@ impl Database {
             ("tcp_user_timeout", "15000"),
             ("plan_cache_mode", plans),
         ]);
+        // Only slow statements are worth a line, and whether others are wanted would be asked seventy times an answer.
+        let options = options.log_statements(LevelFilter::Off);
         Ok(Self {
             app: pool(options.clone(), "set role metachat_app", config.max_connections),
             system: pool(options, "set role metachat_system", SYSTEM_CONNECTIONS),
         })
     }
 
-    /// Opens a transaction that sees one tenant's rows.
+    /// Opens a transaction that sees one tenant's rows. One that only read is dropped, not committed: nobody waits for its end, which
+    /// travels with the connection's way back into the pool.
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
         self.open(tenant, "").await
     }

@@ -1,3 +1,5 @@
+mod unindexed;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jobs::{

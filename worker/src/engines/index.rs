@@ -9,6 +9,7 @@ mod schema;
 mod search;
 mod snapshot;
 mod tables;
+mod unindexed;
 mod words;
 
 use std::{collections::HashMap, time::Duration};
@@ -21,7 +22,7 @@ use jobs::{
 };
 use tokio::time::timeout;
 
-use self::{held::Held, snapshot::Snapshot, tables::Tables};
+use self::{held::Held, snapshot::Snapshot, tables::Tables, unindexed::Unindexed};
 
 /// Longest search.
 const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
@@ -50,11 +51,13 @@ pub struct IndexConfig {
 pub struct LanceIndex {
     tables: Tables,
     held: Held,
+    unindexed: Unindexed,
 }
 
 impl LanceIndex {
     pub async fn connect(config: &IndexConfig) -> anyhow::Result<Self> {
-        Ok(Self { tables: Tables::connect(&config.lancedb_uri).await?, held: Held::new() })
+        let tables = Tables::connect(&config.lancedb_uri).await?;
+        Ok(Self { tables, held: Held::new(), unindexed: Unindexed::new() })
     }
 
     async fn write<T, F>(&self, tenant: TenantId, work: impl FnMut() -> F) -> Result<T, IndexError>
@@ -75,7 +78,7 @@ impl LanceIndex {
     async fn snapshot(&self, collection: Collection<'_>) -> lancedb::Result<Option<Snapshot<'_>>> {
         let Some(table) = self.tables.open(collection).await? else { return Ok(None) };
         let Some(dataset) = table.dataset() else { return Ok(None) };
-        Ok(Some(Snapshot { dataset: dataset.get().await?, held: &self.held }))
+        Ok(Some(Snapshot { dataset: dataset.get().await?, held: &self.held, unindexed: &self.unindexed }))
     }
 
     /// Does something, and again so many times while it fails.
@@ -93,6 +96,12 @@ impl LanceIndex {
             .when(is_worth_a_retry)
             .notify(|error, delay| tracing::debug!(%error, ?delay, "using the index once more"))
             .await
+    }
+
+    /// Lets go of what is kept of a tenant's rows.
+    async fn forget(&self, tenant: TenantId) {
+        self.held.forget(tenant).await;
+        self.unindexed.forget(tenant).await;
     }
 
     /// Closes the tenant's tables when something fails, so that the next call does not meet one that was dropped or made
@@ -185,7 +194,7 @@ impl Index for LanceIndex {
             Ok(())
         })
         .await?;
-        self.held.forget(tenant).await;
+        self.forget(tenant).await;
         Ok(())
     }
 
@@ -196,7 +205,7 @@ impl Index for LanceIndex {
 
     async fn keep_models(&self, tenant: TenantId, models: &[&str]) -> Result<usize, IndexError> {
         let dropped = self.write(tenant, || self.tables.drop_others(tenant, models)).await?;
-        self.held.forget(tenant).await;
+        self.forget(tenant).await;
         Ok(dropped)
     }
 

@@ -40,8 +40,9 @@ pub struct Held {
     reading: Arc<Semaphore>,
 }
 
+/// Names a fragment's file.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
+pub struct Key {
     table: String,
     file: String,
 }
@@ -98,10 +99,15 @@ impl Held {
 
     /// Lets go of the rows of a tenant's tables.
     pub async fn forget(&self, tenant: TenantId) {
-        let keys = self.fragments.iter().map(|(key, _)| key).filter(|key| tables::is_of(&key.table, tenant));
-        for key in keys.collect::<Vec<_>>() {
-            self.fragments.invalidate(key.as_ref()).await;
-        }
+        forget(&self.fragments, tenant).await;
+    }
+}
+
+/// Lets go of what is kept of the fragments of a tenant's tables.
+pub async fn forget<T: Clone + Send + Sync + 'static>(fragments: &Cache<Key, T>, tenant: TenantId) {
+    let keys = fragments.iter().map(|(key, _)| key).filter(|key| tables::is_of(&key.table, tenant));
+    for key in keys.collect::<Vec<_>>() {
+        fragments.invalidate(key.as_ref()).await;
     }
 }
 
@@ -168,7 +174,7 @@ fn bytes_each(dimension: usize) -> usize {
     size_of::<Option<Place>>() + dimension * size_of::<f32>()
 }
 
-fn key(dataset: &Dataset, fragment: &Fragment) -> lancedb::Result<Key> {
+pub fn key(dataset: &Dataset, fragment: &Fragment) -> lancedb::Result<Key> {
     let file = fragment.files.first().ok_or_else(|| missing(schema::VECTOR))?;
     Ok(Key { table: dataset.uri().to_owned(), file: file.path.clone() })
 }

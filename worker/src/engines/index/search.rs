@@ -189,15 +189,26 @@ impl Snapshot<'_> {
         limit: usize,
     ) -> lancedb::Result<Vec<(u64, f32)>> {
         let parts = parts::of(&self.dataset, schema::WORDS).await?;
-        if self.outside(&parts).next().is_none() {
+        if let Some(tail) = self.tail(&parts).await? {
             // As the scan below would, but without its plan, which takes as long as the search.
             let query = MatchQuery::new(words.to_owned())
                 .with_column(Some(schema::WORDS.to_owned()))
                 .with_document_granularity(DocumentGranularity::Row);
             let params = FtsSearchParams::new().with_limit(Some(limit));
-            let search = MatchQueryExec::new(Arc::clone(&self.dataset), query, params, PreFilterSource::None)?;
-            let found = execute(&search.with_external_mask(allowed.cloned().map(Arc::new))).await?;
-            return scored(&found, SCORE_COL);
+            let search = MatchQueryExec::new(Arc::clone(&self.dataset), query, params, PreFilterSource::None)?
+                .with_external_mask(allowed.cloned().map(Arc::new));
+            if tail.is_empty() {
+                return scored(&execute(&search).await?, SCORE_COL);
+            }
+            let terms: Vec<&str> = words.split_whitespace().collect();
+            let scorer = Arc::new(self.scorer(&parts, &tail, &terms).await?);
+            let mut best = tail.scored(&terms, &scorer, allowed);
+            if parts.iter().any(|part| part.fragment_bitmap.as_ref().is_some_and(|held| !held.is_empty())) {
+                best.extend(scored(&execute(&search.with_base_scorer(scorer)).await?, SCORE_COL)?);
+            }
+            best.sort_unstable_by(|(row, one), (other_row, other)| other.total_cmp(one).then(row.cmp(other_row)));
+            best.truncate(limit);
+            return Ok(best);
         }
         let mut scan = self.dataset.scan();
         scan.full_text_search(FullTextSearchQuery::new(words.to_owned()).with_column(schema::WORDS.to_owned())?)?;

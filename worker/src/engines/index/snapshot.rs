@@ -19,12 +19,14 @@ use super::{
     filter,
     held::{self, Held, Rows, fragment_of, place_in_fragment},
     parts, rows, schema,
+    unindexed::Unindexed,
 };
 
 /// A table as it was when a search began, and what is held of its rows.
 pub struct Snapshot<'a> {
     pub dataset: Arc<Dataset>,
     pub held: &'a Held,
+    pub unindexed: &'a Unindexed,
 }
 
 /// A row that a search compared with its query.
@@ -48,14 +50,19 @@ impl Snapshot<'_> {
         self.dataset.fragments().iter().filter(|fragment| parts::holding(parts, fragment).is_none())
     }
 
+    /// Tells which rows of a fragment are deleted.
+    pub async fn deletions(&self, fragment: &Fragment) -> lancedb::Result<impl Fn(u32) -> bool + Send + Sync + use<>> {
+        let deleted = FileFragment::new(Arc::clone(&self.dataset), fragment.clone()).get_deletion_vector().await?;
+        Ok(move |at| deleted.as_ref().is_some_and(|deleted| deleted.contains(at)))
+    }
+
     /// The rows of a fragment that are not deleted, with their places.
     pub async fn live<'r>(
         &self,
         fragment: &Fragment,
         rows: &'r Rows,
     ) -> lancedb::Result<impl Iterator<Item = (u64, Place)> + 'r> {
-        let deleted = FileFragment::new(Arc::clone(&self.dataset), fragment.clone()).get_deletion_vector().await?;
-        let is_deleted = move |at: u32| deleted.as_ref().is_some_and(|deleted| deleted.contains(at));
+        let is_deleted = self.deletions(fragment).await?;
         let id = fragment.id;
         Ok(rows.places().filter(move |(at, _)| !is_deleted(*at)).map(move |(at, place)| (held::row(id, at), place)))
     }
