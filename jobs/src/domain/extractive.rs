@@ -8,8 +8,6 @@ mod stop_words;
 mod terms;
 mod units;
 
-use std::collections::{HashMap, HashSet};
-
 pub use stop_words::contains as is_stop_word;
 pub use terms::terms;
 use units::Unit;
@@ -51,11 +49,16 @@ pub struct ExtractiveAnswer {
 ///
 /// Pure and deterministic: the same question and sources give the same answer.
 pub fn answer(question: &str, sources: &[Source]) -> ExtractiveAnswer {
-    let asked: HashSet<String> = terms(question).into_iter().collect();
+    let mut asked = terms(question);
+    asked.sort_unstable();
+    asked.dedup();
     let units: Vec<Unit> = sources.iter().enumerate().flat_map(|(index, source)| units::of(index, source)).collect();
-    let question = Question::new(asked, wants_number(question), &units);
-    let mut scored: Vec<Scored> =
-        units.iter().map(|unit| question.score(unit, sources[unit.source].similarity)).collect();
+    let matches = |unit: &Unit| asked.iter().map(|term| unit.matches(term)).collect();
+    let matches: Vec<Vec<f32>> = units.iter().map(matches).collect();
+    let question = Question::new(asked.len(), wants_number(question), &matches);
+    let similarity = |unit: &Unit| sources[unit.source].similarity;
+    let scored = units.iter().zip(matches).map(|(unit, matches)| question.score(unit, matches, similarity(unit)));
+    let mut scored: Vec<Scored> = scored.collect();
     scored.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.unit.order().cmp(&b.unit.order())));
 
     let chosen = question.choose(&scored);
@@ -68,42 +71,44 @@ pub fn answer(question: &str, sources: &[Source]) -> ExtractiveAnswer {
     }
 }
 
-/// The question's terms with their weight: the rarer among the units, the heavier.
+/// The weights of the question's terms: the rarer among the units, the heavier.
 struct Question {
-    weights: HashMap<String, f32>,
+    weights: Vec<f32>,
     total: f32,
     wants_number: bool,
 }
 
 struct Scored<'a> {
     unit: &'a Unit,
+    /// How well it holds each of the question's terms.
+    matches: Vec<f32>,
     score: f32,
 }
 
 impl Question {
-    fn new(asked: HashSet<String>, wants_number: bool, units: &[Unit]) -> Self {
-        let weight = |term: &String| {
-            let holding = units.iter().filter(|unit| unit.matches(term) > 0.0).count();
+    fn new(terms: usize, wants_number: bool, units: &[Vec<f32>]) -> Self {
+        let weight = |term: usize| {
+            let holding = units.iter().filter(|matches| matches[term] > 0.0).count();
             (1.0 + units.len() as f32 / (1.0 + holding as f32)).ln()
         };
-        let weights: HashMap<String, f32> = asked.into_iter().map(|term| (term.clone(), weight(&term))).collect();
-        let total = weights.values().sum::<f32>().max(f32::EPSILON);
+        let weights: Vec<f32> = (0..terms).map(weight).collect();
+        let total = weights.iter().sum::<f32>().max(f32::EPSILON);
         Self { weights, total, wants_number }
     }
 
-    fn score<'a>(&self, unit: &'a Unit, similarity: f32) -> Scored<'a> {
-        let matched: f32 = self.weights.iter().map(|(term, weight)| weight * unit.matches(term)).sum();
+    fn score<'a>(&self, unit: &'a Unit, matches: Vec<f32>, similarity: f32) -> Scored<'a> {
+        let matched: f32 = self.weights.iter().zip(&matches).map(|(weight, matched)| weight * matched).sum();
         let coverage = matched / self.total;
         let number = if self.wants_number && unit.has_number() { NUMBER } else { 0.0 };
         let early = EARLY / (1.0 + unit.source as f32);
         let score = if matched > 0.0 { coverage + 0.4 * similarity.max(0.0) + number + early } else { 0.0 };
-        Scored { unit, score }
+        Scored { unit, matches, score }
     }
 
     /// Share of the question's weight that the units cover together, 0 to 1.
     fn coverage(&self, chosen: &[&Scored]) -> f32 {
-        let best = |term: &String| chosen.iter().map(|scored| scored.unit.matches(term)).fold(0.0, f32::max);
-        self.weights.iter().map(|(term, weight)| weight * best(term)).sum::<f32>() / self.total
+        let best = |term: usize| chosen.iter().map(|scored| scored.matches[term]).fold(0.0, f32::max);
+        self.weights.iter().enumerate().map(|(term, weight)| weight * best(term)).sum::<f32>() / self.total
     }
 
     /// The best unit, then those that score nearly as well: those that add a word of the question not yet covered,
@@ -117,9 +122,8 @@ impl Question {
             if chosen.len() == MAX_UNITS || !near {
                 break;
             }
-            let adds = self.weights.keys().any(|term| {
-                candidate.unit.matches(term) > 0.5 && chosen.iter().all(|taken| taken.unit.matches(term) < 0.5)
-            });
+            let adds = (0..self.weights.len())
+                .any(|term| candidate.matches[term] > 0.5 && chosen.iter().all(|taken| taken.matches[term] < 0.5));
             let rivals = candidate.unit.source == best.unit.source && candidate.score >= best.score * RIVAL_SHARE;
             let repeats = chosen.iter().any(|taken| taken.unit.says_the_same(candidate.unit));
             let length = candidate.unit.text.chars().count();

@@ -82,7 +82,7 @@ impl OnnxEmbedder {
         let mut embedder = Self {
             id: model_id(&directory)?,
             dimension: 0,
-            vocabulary: Vocabulary(tokenizer::load(&directory.join("tokenizer.json"))?),
+            vocabulary: Vocabulary::new(tokenizer::load(&directory.join("tokenizer.json"))?),
             line: Arc::default(),
             threads: Vec::new(),
             queries: Cache::new(CACHED_QUERIES),
@@ -103,7 +103,7 @@ impl OnnxEmbedder {
 
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> Arc<Tokenizer> {
-        Arc::clone(&self.vocabulary.0)
+        Arc::clone(&self.vocabulary.tokenizer)
     }
 
     async fn embed(&self, class: Class, text: String) -> Result<Embedding, EmbedError> {

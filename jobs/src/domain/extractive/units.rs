@@ -3,6 +3,9 @@
 mod sentences;
 mod unit;
 
+use std::{collections::HashSet, sync::Arc};
+
+use unit::Says;
 pub use unit::Unit;
 
 use super::terms::terms;
@@ -14,23 +17,24 @@ const MAX_LIST_CHARS: usize = 400;
 /// The units of a source, in reading order.
 pub fn of(index: usize, source: &Source) -> Vec<Unit> {
     let above = format!("{} {}", source.document_name, source.heading.as_deref().unwrap_or_default());
-    let mut reader = Reader { source: index, heading: terms(&above), ..Reader::default() };
+    let heading = Arc::new(terms(&above).into_iter().collect());
+    let mut reader = Reader { source: index, heading, ..Reader::default() };
     for block in source.content.split("\n\n") {
         reader.block(block);
     }
-    let units = reader.units;
-    let beside = |at: usize| [at.checked_sub(1), Some(at + 1)].into_iter().flatten();
-    let mut read = units.clone();
-    for (at, unit) in read.iter_mut().enumerate().filter(|(_, unit)| unit.prose) {
-        unit.read_beside(beside(at).filter_map(|at| units.get(at)).filter(|unit| unit.prose));
+    let mut units = reader.units;
+    let prose: Vec<Option<Arc<Says>>> = units.iter().map(|unit| unit.prose.then(|| unit.says())).collect();
+    for (at, unit) in units.iter_mut().enumerate().filter(|(_, unit)| unit.prose) {
+        let beside = [at.checked_sub(1), Some(at + 1)].into_iter().flatten();
+        unit.read_beside(beside.filter_map(|at| prose.get(at)?.clone()));
     }
-    read
+    units
 }
 
 #[derive(Default)]
 struct Reader {
     source: usize,
-    heading: Vec<String>,
+    heading: Arc<HashSet<String>>,
     /// The line ending in a colon, or the question, that the next block belongs to.
     lead: Option<String>,
     units: Vec<Unit>,
@@ -50,7 +54,7 @@ impl Reader {
     fn lines(&mut self, lines: &[&str]) {
         for run in lines.chunk_by(|a, b| kind(a) == kind(b)) {
             match kind(run[0]) {
-                Kind::Heading => self.heading.extend(run.iter().flat_map(|line| terms(line))),
+                Kind::Heading => Arc::make_mut(&mut self.heading).extend(run.iter().flat_map(|line| terms(line))),
                 Kind::Row => self.table(run),
                 Kind::Item => self.list(run),
                 Kind::Text => self.paragraph(&run.join(" ")),
@@ -126,8 +130,9 @@ impl Reader {
 
     fn push(&mut self, text: String) {
         let lead = self.lead.take().unwrap_or_default();
-        if !terms(&text).is_empty() {
-            self.units.push(Unit::new(self.source, self.units.len(), text, &lead, &self.heading));
+        let says = Says::new(&text, &lead);
+        if !says.is_empty() {
+            self.units.push(Unit::new(self.source, self.units.len(), text, says, Arc::clone(&self.heading)));
         }
     }
 }

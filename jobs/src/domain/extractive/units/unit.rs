@@ -1,6 +1,6 @@
 //! One quotable piece and what it says.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::domain::extractive::terms;
 
@@ -11,36 +11,48 @@ pub struct Unit {
     pub source: usize,
     position: usize,
     pub text: String,
-    terms: HashSet<String>,
-    /// Terms of the question or the introduction it belongs to.
-    lead: HashSet<String>,
+    says: Arc<Says>,
     /// Terms of the headings above it and of the document's name.
-    heading: HashSet<String>,
+    heading: Arc<HashSet<String>>,
     /// Whether it is a sentence of running text, which its neighbours help to understand.
     pub prose: bool,
-    /// Terms of the sentences before and after it.
-    nearby: HashSet<String>,
+    /// The sentences before and after it.
+    nearby: Vec<Arc<Says>>,
     ranges: Vec<(f64, f64)>,
 }
 
-impl Unit {
-    pub fn new(source: usize, position: usize, text: String, lead: &str, heading: &[String]) -> Self {
-        Self {
-            source,
-            position,
-            terms: terms(&text).into_iter().collect(),
-            lead: terms(lead).into_iter().collect(),
-            heading: heading.iter().cloned().collect(),
-            prose: false,
-            nearby: HashSet::new(),
-            ranges: ranges(&text),
-            text,
-        }
+/// The terms of a unit.
+#[derive(Debug)]
+pub struct Says {
+    terms: HashSet<String>,
+    /// Those of the question or the introduction it belongs to.
+    lead: HashSet<String>,
+}
+
+impl Says {
+    pub fn new(text: &str, lead: &str) -> Self {
+        Self { terms: terms(text).into_iter().collect(), lead: terms(lead).into_iter().collect() }
     }
 
-    /// Takes in the terms of the sentences before and after it.
-    pub fn read_beside<'a>(&mut self, neighbours: impl Iterator<Item = &'a Self>) {
-        self.nearby = neighbours.flat_map(|unit| unit.terms.iter().chain(&unit.lead)).cloned().collect();
+    /// Whether the unit itself says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+}
+
+impl Unit {
+    pub fn new(source: usize, position: usize, text: String, says: Says, heading: Arc<HashSet<String>>) -> Self {
+        let (says, ranges) = (Arc::new(says), ranges(&text));
+        Self { source, position, text, says, heading, prose: false, nearby: Vec::new(), ranges }
+    }
+
+    pub fn says(&self) -> Arc<Says> {
+        Arc::clone(&self.says)
+    }
+
+    /// Takes in the sentences before and after it.
+    pub fn read_beside(&mut self, neighbours: impl Iterator<Item = Arc<Says>>) {
+        self.nearby = neighbours.collect();
     }
 
     /// Reading order.
@@ -51,14 +63,15 @@ impl Unit {
     /// How well the unit holds a term: 1 itself, less for a word with the same beginning or a range around a
     /// number, for its question, its heading and its neighbours, 0 when none of them does.
     pub fn matches(&self, term: &str) -> f32 {
+        let Says { terms, lead } = &*self.says;
         let holds = |terms: &HashSet<String>| terms.contains(term) || terms.iter().any(|own| is_related(own, term));
         match () {
-            () if self.terms.contains(term) => 1.0,
-            () if self.lead.contains(term) => 0.9,
+            () if terms.contains(term) => 1.0,
+            () if lead.contains(term) => 0.9,
             () if self.ranges.iter().any(|range| spans(*range, term)) => 0.9,
-            () if holds(&self.terms) => 0.8,
-            () if holds(&self.lead) || holds(&self.heading) => 0.6,
-            () if self.nearby.contains(term) => 0.35,
+            () if holds(terms) => 0.8,
+            () if holds(lead) || holds(&self.heading) => 0.6,
+            () if self.nearby.iter().any(|near| near.terms.contains(term) || near.lead.contains(term)) => 0.35,
             () => 0.0,
         }
     }
@@ -69,8 +82,8 @@ impl Unit {
 
     /// Whether one of the two holds (nearly) all words of the other, as overlapping passages do.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let shared = self.terms.intersection(&other.terms).count();
-        shared * 10 >= self.terms.len().min(other.terms.len()) * 9
+        let (own, others) = (&self.says.terms, &other.says.terms);
+        own.intersection(others).count() * 10 >= own.len().min(others.len()) * 9
     }
 }
 
