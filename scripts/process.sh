@@ -27,8 +27,14 @@ running() {
 
 port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# A process that was just stopped may have threads left, which hold its port for a moment.
 require_free_port() { # PORT VARIABLE
-  ! port_taken "$1" || fail "port $1 is taken by another process: stop that one, or set $2 to a free port"
+  local tries
+  for ((tries = 0; tries < 20; tries++)); do
+    port_taken "$1" || return 0
+    sleep 0.1
+  done
+  fail "port $1 is taken by another process: stop that one, or set $2 to a free port"
 }
 
 # Runs a command as USER, by its own name when that is the present user.
