@@ -199,3 +199,29 @@ async fn stripe_events_change_the_plan_once_and_in_any_order() {
     drop(client);
     stack.finish().await;
 }
+
+/// Another worker took the job over while its receiver thought about the delivery.
+#[tokio::test]
+async fn a_run_that_was_overtaken_changes_nothing() {
+    let stack = Stack::start().await;
+    let (_, client) = stack.tenant("Fellmark").await;
+    let slow = Behaviour { delay: Duration::from_secs(2), ..Behaviour::default() };
+    let receiver = endpoint(&client, slow, &["message.received"]).await;
+    client.submit(&Submission::new("Is anybody there today?")).await.unwrap();
+    let fence = |fence: i64| {
+        let set = "update jobs set fence = $1 where kind = 'deliver_webhook'";
+        let owner = stack.database.owner();
+        async move { sqlx::query(set).bind(fence).execute(owner.await).await.unwrap().rows_affected() }
+    };
+    eventually("the delivery is due", LIMIT, async || (fence(i64::MAX).await == 1).then_some(())).await;
+    eventually("it was made", LIMIT, async || (receiver.deliveries().len() == 1).then_some(())).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(stack.database.count("select count(*) from jobs where kind = 'deliver_webhook'").await, 1);
+    assert_eq!(stack.database.count("select count(*) from webhook_attempts").await, 0);
+
+    // As when that worker gave it back.
+    fence(0).await;
+    stack.idle(LIMIT).await;
+    assert_eq!(stack.database.count("select count(*) from webhook_attempts").await, 1);
+    stack.finish().await;
+}

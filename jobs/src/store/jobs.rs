@@ -1,7 +1,7 @@
 //! The ledger's SQL: unfinished jobs, their history and dead letters.
 //!
-//! A job leaves the table through [`complete`], [`retry`] (it stays, later) or [`bury`]. Each is guarded by the
-//! row itself and by the fence: a worker whose lease was lost to another one changes nothing.
+//! A job leaves the table through an [`Outbox`], alone with [`complete`], through [`retry`] (it stays, later) or [`bury`]. Each is
+//! guarded by the row itself and by the fence: a worker whose lease was lost to another one changes nothing.
 
 use std::{collections::HashSet, time::Duration};
 
