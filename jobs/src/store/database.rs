@@ -74,7 +74,7 @@ impl Database {
             ("tcp_user_timeout", "15000"),
             ("plan_cache_mode", plans),
         ]);
-        // Only slow statements are worth a line, and whether others are wanted would be asked seventy times an answer.
+        // Only slow statements are worth a line, and whether others are wanted would be asked for each of them.
         let options = options.log_statements(LevelFilter::Off);
         Ok(Self {
             app: pool(options.clone(), "set role metachat_app", config.max_connections),

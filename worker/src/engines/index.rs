@@ -4,6 +4,7 @@ mod filter;
 mod held;
 mod maintenance;
 mod parts;
+mod per_fragment;
 mod rows;
 mod schema;
 mod search;

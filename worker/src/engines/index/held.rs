@@ -15,12 +15,12 @@ use lance::{
     table::format::Fragment,
 };
 use lance_linalg::distance::Dot;
-use moka::{future::Cache, policy::EvictionPolicy};
 use tokio::sync::Semaphore;
 
 use super::{
+    per_fragment::PerFragment,
     rows::{self, missing},
-    schema, tables,
+    schema,
 };
 
 /// Memory for rows, shared by all tables, in bytes: 170 000 rows of 384 numbers.
@@ -33,36 +33,21 @@ const READ_AT_ONCE: usize = 1;
 /// A row's number is that of its fragment, above these bits, and its place in it.
 const FRAGMENT_BITS: u32 = 32;
 
-/// Rows of fragments. A fragment's file never changes: what is deleted of it is told by the table's current version, and a merged
-/// fragment is another one. Those of fragments that are no more are pushed out by others, or forgotten when they are not used.
+/// Rows of fragments. What is deleted of one is told by the table's current version, and a merged fragment is another one.
 pub struct Held {
-    fragments: Cache<Key, Arc<Rows>>,
+    fragments: PerFragment<Rows>,
     reading: Arc<Semaphore>,
-}
-
-/// Names a fragment's file.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    table: String,
-    file: String,
 }
 
 impl Held {
     pub fn new() -> Self {
-        let fragments = Cache::builder()
-            .max_capacity(HELD_BYTES)
-            .weigher(|_: &Key, rows: &Arc<Rows>| u32::try_from(rows.bytes()).unwrap_or(u32::MAX))
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_idle(tables::IDLE)
-            .build();
+        let fragments = PerFragment::new(HELD_BYTES, Rows::bytes);
         Self { fragments, reading: Arc::new(Semaphore::new(READ_AT_ONCE)) }
     }
 
     /// The rows of a fragment, read if they are not held.
     pub async fn all(&self, dataset: &Arc<Dataset>, fragment: &Fragment) -> lancedb::Result<Arc<Rows>> {
-        let rows =
-            self.fragments.try_get_with(key(dataset, fragment)?, Rows::read(Arc::clone(dataset), fragment.clone()));
-        rows.await.map_err(|error| lancedb::Error::Runtime { message: error.to_string() })
+        self.fragments.get_or_read(dataset, fragment, Rows::read(Arc::clone(dataset), fragment.clone())).await
     }
 
     /// The rows of a fragment, if they are held or are few enough to be read now.
@@ -70,44 +55,37 @@ impl Held {
         if length(fragment) <= READ_NOW {
             return self.all(dataset, fragment).await.map(Some);
         }
-        let key = key(dataset, fragment)?;
-        let held = self.fragments.get(&key).await;
+        let held = self.fragments.get(dataset, fragment).await?;
         if held.is_none() {
-            self.read_beside(key, dataset, fragment);
+            self.read_beside(dataset, fragment);
         }
         Ok(held)
     }
 
     /// Has a large fragment read for later searches, if there is room for it.
-    fn read_beside(&self, key: Key, dataset: &Arc<Dataset>, fragment: &Fragment) {
+    fn read_beside(&self, dataset: &Arc<Dataset>, fragment: &Fragment) {
         let bytes = length(fragment) * dimension(dataset).map_or(0, bytes_each);
-        if self.fragments.weighted_size() + bytes as u64 > HELD_BYTES {
+        if self.fragments.bytes() + bytes as u64 > HELD_BYTES {
             return;
         }
         let Ok(permit) = Arc::clone(&self.reading).try_acquire_owned() else { return };
-        let fragments = self.fragments.clone();
-        let read = Rows::read(Arc::clone(dataset), fragment.clone());
+        let (fragments, dataset, fragment) = (self.fragments.clone(), Arc::clone(dataset), fragment.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            match read.await {
-                Ok(rows) => fragments.insert(key, rows).await,
-                // Searches go on as before, and the next one has it read again.
-                Err(error) => tracing::debug!(%error, "a fragment's rows could not be read"),
+            let read = async {
+                let rows = Rows::read(Arc::clone(&dataset), fragment.clone()).await?;
+                fragments.insert(&dataset, &fragment, rows).await
+            };
+            // Searches go on as before, and the next one has it read again.
+            if let Err(error) = read.await {
+                tracing::debug!(%error, "a fragment's rows could not be read");
             }
         });
     }
 
     /// Lets go of the rows of a tenant's tables.
     pub async fn forget(&self, tenant: TenantId) {
-        forget(&self.fragments, tenant).await;
-    }
-}
-
-/// Lets go of what is kept of the fragments of a tenant's tables.
-pub async fn forget<T: Clone + Send + Sync + 'static>(fragments: &Cache<Key, T>, tenant: TenantId) {
-    let keys = fragments.iter().map(|(key, _)| key).filter(|key| tables::is_of(&key.table, tenant));
-    for key in keys.collect::<Vec<_>>() {
-        fragments.invalidate(key.as_ref()).await;
+        self.fragments.forget(tenant).await;
     }
 }
 
@@ -172,11 +150,6 @@ impl Rows {
 
 fn bytes_each(dimension: usize) -> usize {
     size_of::<Option<Place>>() + dimension * size_of::<f32>()
-}
-
-pub fn key(dataset: &Dataset, fragment: &Fragment) -> lancedb::Result<Key> {
-    let file = fragment.files.first().ok_or_else(|| missing(schema::VECTOR))?;
-    Ok(Key { table: dataset.uri().to_owned(), file: file.path.clone() })
 }
 
 /// Rows of a fragment, deleted ones included.

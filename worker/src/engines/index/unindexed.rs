@@ -10,7 +10,7 @@ use std::{
 };
 
 use arrow_array::{StringArray, UInt64Array};
-use futures::{TryStreamExt, future::try_join_all};
+use futures::future::try_join_all;
 use jobs::domain::ids::TenantId;
 use lance::{
     Dataset,
@@ -25,14 +25,13 @@ use lance_index::{
     metrics::NoOpMetricsCollector,
     scalar::inverted::{InvertedIndex, MemBM25Scorer, Scorer},
 };
-use moka::{future::Cache, policy::EvictionPolicy};
 
 use super::{
-    held::{self, Key, place_in_fragment},
+    held::{self, place_in_fragment},
+    per_fragment::PerFragment,
     rows::{column, missing},
     schema,
-    snapshot::Snapshot,
-    tables,
+    snapshot::{Snapshot, batches},
 };
 
 /// Memory for terms, shared by all tables, in bytes: 20 000 rows of 200 different ones.
@@ -40,32 +39,25 @@ const BYTES: u64 = 64 * 1024 * 1024;
 /// Unindexed rows of a table that a search reads, within some milliseconds, to keep their terms. More are searched in their files.
 pub const MOST_ROWS: usize = 4096;
 
-/// Terms of fragments, whose files never change.
+/// Terms of fragments.
 pub struct Unindexed {
-    fragments: Cache<Key, Arc<Terms>>,
+    fragments: PerFragment<Terms>,
     hashing: RandomState,
 }
 
 impl Unindexed {
     pub fn new() -> Self {
-        let fragments = Cache::builder()
-            .max_capacity(BYTES)
-            .weigher(|_: &Key, terms: &Arc<Terms>| u32::try_from(terms.bytes()).unwrap_or(u32::MAX))
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_idle(tables::IDLE)
-            .build();
-        Self { fragments, hashing: RandomState::new() }
+        Self { fragments: PerFragment::new(BYTES, Terms::bytes), hashing: RandomState::new() }
     }
 
     async fn terms(&self, dataset: &Arc<Dataset>, fragment: &Fragment) -> lancedb::Result<Arc<Terms>> {
         let read = Terms::read(Arc::clone(dataset), fragment.clone(), &self.hashing);
-        let terms = self.fragments.try_get_with(held::key(dataset, fragment)?, read);
-        terms.await.map_err(|error| lancedb::Error::Runtime { message: error.to_string() })
+        self.fragments.get_or_read(dataset, fragment, read).await
     }
 
     /// Lets go of the terms of a tenant's tables.
     pub async fn forget(&self, tenant: TenantId) {
-        held::forget(&self.fragments, tenant).await;
+        self.fragments.forget(tenant).await;
     }
 }
 
@@ -90,8 +82,7 @@ impl Terms {
         let mut terms = Self { postings: Vec::new(), lengths: vec![0; held::length(&fragment)] };
         let mut scan = Scanner::from_fragment(dataset, fragment);
         scan.project(&[schema::WORDS])?.with_row_id();
-        let mut batches = scan.try_into_stream().await?;
-        while let Some(batch) = batches.try_next().await? {
+        for batch in batches(&scan).await? {
             let (rows, words): (&UInt64Array, &StringArray) = (column(&batch, ROW_ID)?, column(&batch, schema::WORDS)?);
             for (row, words) in rows.values().iter().zip(words) {
                 terms.add(place_in_fragment(*row), words.unwrap_or_default(), hashing)?;

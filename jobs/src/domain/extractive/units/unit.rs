@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use crate::domain::extractive::terms;
 
 /// A sentence, list item, table row or record, ready to be quoted.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Unit {
     /// Index into the sources, from 0.
     pub source: usize,
