@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use jobs::{
     domain::{egress::EgressPolicy, ids::TenantId, plan::Share, secret::Vault},
     queue::{
-        Dispatcher, Lanes, Work,
+        Dispatcher, Intakes, Lanes, Work,
         signals::{Announcements, Topic},
     },
     store::{Database, Originals, Scope, StoreError, TenantTx, tenants::Tenant},
@@ -110,7 +110,7 @@ impl AppState {
     ) -> (Self, Tasks) {
         let edge = &config.edge;
         let (api_log, writer) = api_log::channel(database.clone(), edge.log_buffer);
-        let (dispatcher, pushing) = Dispatcher::start(lanes.clone());
+        let (dispatcher, pushing) = Dispatcher::start(lanes.clone(), Intakes::default());
         let (announcements, listening) = Announcements::start(&lanes, &[Topic::Progress, Topic::Ended]);
         let (last_used, noting) = LastUsed::start(database.clone());
         let state = Self(Arc::new(Shared {

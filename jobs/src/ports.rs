@@ -10,7 +10,7 @@ mod webhooks;
 
 pub use documents::{DocumentReader, Passage, ReadError, headed};
 pub use embedder::{EmbedError, Embedder, Embedding};
-pub use index::{Chunk, Collection, Hit, Index, IndexError, Place, SearchFilter, Versions};
+pub use index::{Chunk, Collection, Found, Hit, Index, IndexError, Limits, Place, Query, SearchFilter, Versions};
 pub use language_model::{Completion, LanguageModel, ModelError, Prompt, Usage};
 pub use models::{Model, Models};
 pub use reranker::{RerankError, Reranker};

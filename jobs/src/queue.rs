@@ -28,7 +28,7 @@ mod wire;
 pub mod work;
 
 pub use context::{Completion, JobContext, Retention, Runtime};
-pub use dispatch::Dispatcher;
+pub use dispatch::{Dispatcher, Intakes};
 pub use envelope::Envelope;
 pub use group_commit::GroupCommit;
 pub use job::{Job, Lane, RetryPolicy};

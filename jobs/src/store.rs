@@ -6,6 +6,7 @@
 
 mod database;
 mod error;
+mod pool;
 
 pub mod acceptance;
 pub mod answers;

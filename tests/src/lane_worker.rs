@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder};
 use jobs::queue::{
-    Lanes,
+    Intakes, Lanes,
     backend::{Delivery, LaneBackend, LaneBackendConfig},
     signals::WakeUps,
 };
@@ -31,6 +31,15 @@ impl LaneWorker {
         F: Fn(Delivery) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
+        Self::start_fed(lanes, Intakes::default(), kind, slots, run)
+    }
+
+    /// As [`LaneWorker::start`], in a process whose dispatcher leaves the lane's jobs at these intakes.
+    pub fn start_fed<F, R>(lanes: &Lanes, intakes: Intakes, kind: &'static str, slots: usize, run: F) -> Self
+    where
+        F: Fn(Delivery) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         let stop = CancellationToken::new();
         let (wake_ups, listening) = WakeUps::start(lanes, &[kind]);
         let config = LaneBackendConfig {
@@ -39,6 +48,7 @@ impl LaneWorker {
             slots,
             poll: POLL,
             wake: wake_ups.of(lanes, kind),
+            intakes,
             suspect: Arc::new(Semaphore::new(1)),
             stop: stop.clone(),
             abandon: CancellationToken::new(),

@@ -12,16 +12,18 @@ use jobs::{
         plan::Share,
     },
     queue::{
-        Envelope, Lanes,
+        Dispatcher, Envelope, Intakes, Lanes,
         backend::Delivery,
-        lanes::{Claimed, Pushed, Settlement},
+        lanes::{Claimed, Exchange, Pushed, Settlement},
     },
 };
 use serde_json::json;
-use tests::{LaneWorker, lanes, setting};
+use tests::{LaneWorker, eventually, lanes, setting};
 use tokio::sync::mpsc;
 
 const KIND: &str = "retrieve";
+/// What runs at once has run by then.
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn job(tenant: TenantId, share: Share) -> Envelope {
     Envelope {
@@ -293,6 +295,73 @@ async fn finished_jobs_leave_nothing_behind() {
     let mut keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
     keys.retain(|key| !key.ends_with(":seq") && !key.ends_with(":token"));
     assert!(keys.is_empty(), "{keys:?}");
+}
+
+/// What a tenant's finished jobs leave free is there for those that are added by the same call, which takes them in their turn.
+#[tokio::test]
+async fn one_call_hands_in_adds_and_claims() {
+    let lanes = lanes(Duration::from_secs(30));
+    let (capped, other) = (TenantId::generate(), TenantId::generate());
+    let share = Share { weight: 1, in_flight: 1 };
+    let (first, second, third) = (job(capped, share), job(capped, share), job(other, FREE));
+    push(&lanes, std::slice::from_ref(&first)).await;
+    let claimed = lanes.claim(KIND, 1, false).await.unwrap();
+
+    let ended = [(Settlement::Finish, claimed[0].member.clone())];
+    let added = [second.clone(), job(capped, share), third.clone()];
+    let exchange = Exchange { ended: &ended, added: &added, wanted: 3, quarantined: false };
+    let exchanged = lanes.exchange(KIND, exchange).await.unwrap();
+
+    assert_eq!((exchanged.stale, &exchanged.pushed[..]), (0, &[Pushed::Queued; 3][..]));
+    let mut taken: Vec<_> = exchanged.claimed.iter().map(id).collect();
+    taken.sort();
+    let mut expected = [second.id, third.id];
+    expected.sort();
+    assert_eq!((taken, exchanged.unclaimed), (expected.to_vec(), 1), "the third of the tenant at its cap waits");
+}
+
+/// A process' own jobs reach its worker, one after the other: each is added and taken with the call that hands the last one in, or
+/// by one of its own, and the lane hears of every end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_feeds_its_own_worker() {
+    const JOBS: usize = 50;
+    let lanes = lanes(Duration::from_secs(30));
+    let intakes = Intakes::default();
+    let (dispatcher, _) = Dispatcher::start(lanes.clone(), intakes.clone());
+    let (ran, mut heard) = mpsc::unbounded_channel();
+    let worker = LaneWorker::start_fed(&lanes, intakes, KIND, 4, move |delivery: Delivery| {
+        let ran = ran.clone();
+        async move {
+            ran.send(delivery.envelope.as_ref().unwrap().id).expect("still watched");
+            delivery.lease.finish();
+        }
+    });
+    // One at a time has room for no other: what ends is awaited by the next.
+    for share in [FREE, Share { weight: 1, in_flight: 1 }] {
+        let jobs: Vec<_> = (0..JOBS).map(|_| job(TenantId::from_uuid(uuid::Uuid::nil()), share)).collect();
+        let mut expected: Vec<_> = jobs.iter().map(|job| job.id).collect();
+        jobs.into_iter().for_each(|job| dispatcher.dispatch(KIND, job));
+        let mut ids = Vec::new();
+        while ids.len() < JOBS {
+            ids.push(tokio::time::timeout(LIMIT, heard.recv()).await.expect("it runs in time").unwrap());
+        }
+        ids.sort();
+        expected.sort();
+        assert_eq!(ids, expected);
+    }
+    eventually("the lane hears of every end", LIMIT, async || {
+        (lanes.stats(KIND).await.unwrap().held == 0).then_some(())
+    })
+    .await;
+
+    // One that stops leaves what is written from now on to the others.
+    worker.stop().await;
+    let late = job(TenantId::generate(), FREE);
+    dispatcher.dispatch(KIND, late.clone());
+    let claimed = eventually("another claims it", LIMIT, async || {
+        lanes.claim(KIND, 1, false).await.unwrap().pop().map(|claimed| id(&claimed))
+    });
+    assert_eq!(claimed.await, late.id);
 }
 
 /// While a job's end is on its way to the lane, the next one arrives: its wake-up comes before the answer that the lane was empty

@@ -6,7 +6,7 @@ use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder};
 use jobs::{
     kinds::{self, Visitor},
     queue::{
-        Job, Lanes, Runtime,
+        Intakes, Job, Lanes, Runtime,
         backend::{Delivery, LaneBackend, LaneBackendConfig},
         runner,
         signals::WakeUps,
@@ -25,6 +25,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub(crate) struct Workshop {
     pub lanes: Lanes,
     pub wake_ups: WakeUps,
+    pub intakes: Intakes,
     pub runtime: Runtime,
     pub slots: Arc<Slots>,
     /// Unique per start of a process: apalis refuses a name that is in use.
@@ -62,6 +63,7 @@ impl Visitor for Hiring {
                 slots,
                 poll: POLL,
                 wake: workshop.wake_ups.of(&workshop.lanes, J::KIND),
+                intakes: workshop.intakes.clone(),
                 suspect: workshop.suspect.clone(),
                 stop: workshop.stop.clone(),
                 abandon: workshop.abandon.clone(),

@@ -88,7 +88,7 @@ async fn scrape(State(probes): State<Probes>) -> String {
     metrics_process::Collector::default().collect();
     let (open, idle) = probes.database.pool_size();
     metrics::gauge!("metachat_postgres_connections", "state" => "idle").set(idle as f64);
-    metrics::gauge!("metachat_postgres_connections", "state" => "busy").set((f64::from(open) - idle as f64).max(0.0));
+    metrics::gauge!("metachat_postgres_connections", "state" => "busy").set((open - idle) as f64);
     probes.metrics.render()
 }
 

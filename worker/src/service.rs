@@ -13,7 +13,7 @@ use jobs::{
     kinds,
     ports::{Model, Models},
     queue::{
-        Dispatcher, GroupCommit, Lanes, Runtime,
+        Dispatcher, GroupCommit, Intakes, Lanes, Runtime,
         signals::{Announcements, Topic, WakeUps},
     },
     store::{Database, Scope, StoreError, embedding_models},
@@ -73,7 +73,8 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
 
     let stop = CancellationToken::new();
     let abandon = CancellationToken::new();
-    let (dispatcher, dispatching) = Dispatcher::start(lanes.clone());
+    let intakes = Intakes::default();
+    let (dispatcher, dispatching) = Dispatcher::start(lanes.clone(), intakes.clone());
     let (group_commit, _) = GroupCommit::start(database.clone());
     let (cancellations, hearing) = Announcements::start(&lanes, &[Topic::Cancelled]);
     let (wake_ups, listening) = WakeUps::start(&lanes, &kinds::names());
@@ -93,6 +94,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
     let workshop = Workshop {
         lanes,
         wake_ups,
+        intakes,
         runtime,
         slots: Arc::new(config.process.lane_slots.clone()),
         name: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),

@@ -70,8 +70,7 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
 pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
     metrics_process::Collector::default().collect();
     let (open, idle) = state.database.pool_size();
-    let busy = f64::from(open) - idle as f64;
     metrics::gauge!("metachat_postgres_connections", "state" => "idle").set(idle as f64);
-    metrics::gauge!("metachat_postgres_connections", "state" => "busy").set(busy.max(0.0));
+    metrics::gauge!("metachat_postgres_connections", "state" => "busy").set((open - idle) as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render())
 }

@@ -17,8 +17,8 @@ use jobs::{
         stripe::PriceList,
     },
     queue::{
-        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, Retention, RetryPolicy,
-        Runtime, Work, runner, signals::Announcements,
+        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Intakes, Job, JobContext, Lane, Retention,
+        RetryPolicy, Runtime, Work, runner, signals::Announcements,
     },
     store::{Database, DatabaseConfig, Originals, Scope, StoreError, TenantTx, tenants},
 };
@@ -99,7 +99,7 @@ pub async fn run() {
 
 async fn once(database: &Database, tenants: &[TenantId]) -> f64 {
     let lanes = lanes();
-    let (dispatcher, _) = Dispatcher::start(lanes.clone());
+    let (dispatcher, _) = Dispatcher::start(lanes.clone(), Intakes::default());
     let (group_commit, _) = GroupCommit::start(database.clone());
     let runtime = Runtime {
         database: database.clone(),

@@ -9,8 +9,8 @@ use jobs::{
         settings::ModelSettings,
     },
     ports::{
-        Chunk, Collection, Completion as Reply, DocumentReader, EmbedError, Embedder, Embedding, Engines, Hit, Index,
-        IndexError, LanguageModel, Model, ModelError, Models, Passage, Place, Prompt, ReadError, SearchFilter,
+        Chunk, Collection, Completion as Reply, DocumentReader, EmbedError, Embedder, Embedding, Engines, Found, Index,
+        IndexError, LanguageModel, Limits, Model, ModelError, Models, Passage, Place, Prompt, Query, ReadError,
         SendError, SignedRequest, Versions, WebhookReply, WebhookSender,
     },
 };
@@ -91,24 +91,7 @@ impl Index for NoEngine {
         unreachable!("{NONE}")
     }
 
-    async fn search_vector(
-        &self,
-        _: Collection<'_>,
-        _: &Embedding,
-        _: &SearchFilter,
-        _: usize,
-    ) -> Result<Vec<Hit>, IndexError> {
-        unreachable!("{NONE}")
-    }
-
-    async fn search_text(
-        &self,
-        _: Collection<'_>,
-        _: &str,
-        _: &Embedding,
-        _: &SearchFilter,
-        _: usize,
-    ) -> Result<Vec<Hit>, IndexError> {
+    async fn search(&self, _: Collection<'_>, _: Query<'_>, _: Limits) -> Result<Found, IndexError> {
         unreachable!("{NONE}")
     }
 

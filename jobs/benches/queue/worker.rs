@@ -11,7 +11,7 @@ use jobs::{
         plan::Share,
     },
     queue::{
-        Envelope, Lanes,
+        Envelope, Intakes, Lanes,
         backend::{Delivery, LaneBackend, LaneBackendConfig},
         signals::WakeUps,
     },
@@ -55,6 +55,7 @@ pub async fn work(
         slots: SLOTS,
         poll: Duration::from_secs(1),
         wake: wake_ups.of(lanes, kind),
+        intakes: Intakes::default(),
         suspect: Arc::new(Semaphore::new(1)),
         stop: stop.clone(),
         abandon: CancellationToken::new(),

@@ -105,6 +105,32 @@ impl Place {
     }
 }
 
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    /// What a person typed, without any syntax.
+    pub text: &'a str,
+    /// Its embedding.
+    pub vector: &'a Embedding,
+    pub filter: &'a SearchFilter,
+}
+
+/// Hits of each leg of a search, at most; a leg of which none are wanted is left out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    pub by_vector: usize,
+    pub by_text: usize,
+}
+
+/// What both legs found, best first.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By cosine similarity.
+    pub by_vector: Vec<Hit>,
+    /// By full-text score.
+    pub by_text: Vec<Hit>,
+}
+
 /// The index failed; another attempt may succeed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("search index: {0}")]
@@ -148,25 +174,35 @@ pub trait Index: Send + Sync {
     /// Keeps searches of a collection fast after many small changes. Does nothing where nothing is to do.
     async fn maintain(&self, collection: Collection<'_>) -> Result<(), IndexError>;
 
+    /// Both legs of a search, at once and in one state of the collection.
+    async fn search(&self, collection: Collection<'_>, query: Query<'_>, limits: Limits) -> Result<Found, IndexError>;
+
     /// The nearest chunks by cosine similarity, best first.
     async fn search_vector(
         &self,
         collection: Collection<'_>,
-        query: &Embedding,
-        filter: &SearchFilter,
-        limit: usize,
-    ) -> Result<Vec<Hit>, IndexError>;
-
-    /// The best chunks by full-text score, best first; `query` is what a person typed, without any syntax.
-    /// `vector` is the query's, for the similarity of each hit.
-    async fn search_text(
-        &self,
-        collection: Collection<'_>,
-        query: &str,
         vector: &Embedding,
         filter: &SearchFilter,
         limit: usize,
-    ) -> Result<Vec<Hit>, IndexError>;
+    ) -> Result<Vec<Hit>, IndexError> {
+        let query = Query { text: "", vector, filter };
+        let limits = Limits { by_vector: limit, ..Limits::default() };
+        Ok(self.search(collection, query, limits).await?.by_vector)
+    }
+
+    /// The best chunks by full-text score, best first. `vector` is the query's, for the similarity of each hit.
+    async fn search_text(
+        &self,
+        collection: Collection<'_>,
+        text: &str,
+        vector: &Embedding,
+        filter: &SearchFilter,
+        limit: usize,
+    ) -> Result<Vec<Hit>, IndexError> {
+        let query = Query { text, vector, filter };
+        let limits = Limits { by_text: limit, ..Limits::default() };
+        Ok(self.search(collection, query, limits).await?.by_text)
+    }
 
     /// The passages at these places; places that hold none are left out. One that is at the row given with it is found without
     /// looking for its place; any number will do otherwise.

@@ -1,7 +1,7 @@
 //! A lane as an apalis [`Backend`].
 //!
-//! Two tasks stand behind it: the driver tells the lane how leases ended and claims as many jobs as there are free slots,
-//! the renewer extends the leases held. A slot comes back only when the end of its lease is stored, which is the
+//! Two tasks stand behind it: the driver tells the lane how leases ended, adds the jobs that this process wrote and claims as many
+//! as there are free slots, the renewer extends the leases held. A slot comes back only when the end of its lease is stored, which is the
 //! back-pressure while Redis is away. Redis errors are retried inside and never end a worker.
 
 mod driver;
@@ -30,7 +30,10 @@ use tower::layer::util::Identity;
 
 pub use lease::{Delivery, Lease};
 
-use super::lanes::{Lanes, Member};
+use super::{
+    dispatch::Intakes,
+    lanes::{Lanes, Member},
+};
 
 /// Longest wait for the settlements of a closing worker.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,6 +49,8 @@ pub struct LaneBackendConfig {
     pub poll: Duration,
     /// Signalled when the lane has something to claim.
     pub wake: Arc<Notify>,
+    /// Where this process leaves the lane's jobs that it writes itself.
+    pub intakes: Intakes,
     /// One permit, shared by all lanes of the process: a job whose workers crashed twice runs while no other such job
     /// does, so that the one that kills its process is told from those that were only near.
     pub suspect: Arc<Semaphore>,

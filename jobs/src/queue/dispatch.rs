@@ -3,10 +3,17 @@
 //! Best effort by design: a push that fails, or that a full buffer turns away, is made up for by the relay. So a
 //! Redis that is away costs a request nothing.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use chrono::Utc;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinHandle,
+};
 use uuid::Uuid;
 
 use super::{envelope::Envelope, lanes::Lanes, signals::Topic};
@@ -14,6 +21,8 @@ use crate::{domain::plan::Share, store::jobs::NewJob};
 
 /// Jobs and signals that wait for their push at most.
 const BUFFER: usize = 20_000;
+/// Jobs that wait for the next call of their lane's worker at most.
+const INTAKE: usize = 1_000;
 /// Jobs pushed in one go at most.
 const BATCH: usize = 500;
 /// Longest time one batch may take.
@@ -24,24 +33,49 @@ enum Item {
     Told(Topic, Uuid),
 }
 
+/// The lanes that this process works on itself. A job for one of them goes along with the next call that its worker makes, which
+/// may take it at once: most of what a job is followed by stays in the process, without a push, a wake-up and a claim of its own.
+#[derive(Clone, Default)]
+pub struct Intakes(Arc<RwLock<HashMap<&'static str, mpsc::Sender<Envelope>>>>);
+
+impl Intakes {
+    /// Takes the jobs of a kind from now on, until the receiver is closed.
+    pub(super) fn open(&self, kind: &'static str) -> mpsc::Receiver<Envelope> {
+        let (sender, receiver) = mpsc::channel(INTAKE);
+        self.0.write().expect("not poisoned").insert(kind, sender);
+        receiver
+    }
+
+    /// Gives a job to the worker of its lane; back when there is none, or no room.
+    fn offer(&self, kind: &'static str, envelope: Envelope) -> Result<(), Envelope> {
+        match self.0.read().expect("not poisoned").get(kind) {
+            Some(intake) => intake.try_send(envelope).map_err(TrySendError::into_inner),
+            None => Err(envelope),
+        }
+    }
+}
+
 /// Hands committed jobs to the lanes.
 #[derive(Clone)]
 pub struct Dispatcher {
     items: mpsc::Sender<Item>,
+    intakes: Intakes,
 }
 
 impl Dispatcher {
     /// Starts the background task; it ends when every clone of the dispatcher is gone and all is pushed.
-    pub fn start(lanes: Lanes) -> (Self, JoinHandle<()>) {
+    pub fn start(lanes: Lanes, intakes: Intakes) -> (Self, JoinHandle<()>) {
         let (items, receiver) = mpsc::channel(BUFFER);
         metrics::counter!("metachat_dispatch_dropped_total").absolute(0);
         metrics::counter!("metachat_dispatch_failures_total").absolute(0);
-        (Self { items }, tokio::spawn(push_batches(lanes, receiver)))
+        (Self { items, intakes }, tokio::spawn(push_batches(lanes, receiver)))
     }
 
     /// Queues a committed job for its lane.
     pub fn dispatch(&self, kind: &'static str, envelope: Envelope) {
-        self.offer(Item::Job(kind, Box::new(envelope)));
+        if let Err(envelope) = self.intakes.offer(kind, envelope) {
+            self.offer(Item::Job(kind, Box::new(envelope)));
+        }
     }
 
     /// Queues jobs that were just written and are due at once.
@@ -89,11 +123,12 @@ async fn push_batches(lanes: Lanes, mut receiver: mpsc::Receiver<Item>) {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {PUSH_TIMEOUT:?}"),
         };
-        metrics::counter!("metachat_dispatch_failures_total").increment(1);
-        tracing::warn!(
-            error = failure,
-            jobs = by_kind.values().map(Vec::len).sum::<usize>(),
-            "push failed, left to the relay"
-        );
+        left_to_relay(by_kind.values().map(Vec::len).sum(), &failure);
     }
+}
+
+/// Tells of jobs whose push failed.
+pub(super) fn left_to_relay(jobs: usize, error: &str) {
+    metrics::counter!("metachat_dispatch_failures_total").increment(1);
+    tracing::warn!(error, jobs, "push failed, left to the relay");
 }

@@ -92,5 +92,8 @@ async fn commit_batches(database: Database, mut receiver: mpsc::Receiver<Pending
 }
 
 async fn commit(database: &Database, outbox: &Outbox) -> Result<Written, StoreError> {
-    outbox.write(&mut *database.system_connection().await?).await
+    let mut session = database.system_connection().await?;
+    let written = outbox.write(session.connection()).await?;
+    session.give_back();
+    Ok(written)
 }

@@ -29,7 +29,6 @@ macro_rules! script {
 }
 
 static NOTE: LazyLock<Script> = script!("lanes/note.lua");
-static PUSH: LazyLock<Script> = script!("lanes/push.lua");
 static EXCHANGE: LazyLock<Script> = script!("lanes/exchange.lua");
 static RENEW: LazyLock<Script> = script!("lanes/renew.lua");
 static EPOCH: LazyLock<Script> = script!("lanes/epoch.lua");
@@ -70,12 +69,29 @@ pub struct Claimed {
     pub envelope: Result<Envelope, String>,
 }
 
-/// What a worker gets for the leases it hands in.
+/// What a lane is told and asked for in one call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Exchange<'a> {
+    /// Leases that ended, at most [`BATCH`].
+    pub ended: &'a [(Settlement, Member)],
+    /// Jobs to add, at most [`BATCH`]; one that the lane holds already is left as it is.
+    pub added: &'a [Envelope],
+    /// Jobs to claim at most.
+    pub wanted: usize,
+    /// Whether one of them may be a job whose workers crashed twice.
+    pub quarantined: bool,
+}
+
+/// What came of it.
 #[derive(Debug, Default)]
 pub struct Exchanged {
     pub claimed: Vec<Claimed>,
+    /// One for each job that was added.
+    pub pushed: Vec<Pushed>,
     /// Leases that were lost before they were handed in.
     pub stale: usize,
+    /// Jobs of the lane that no worker has; told where leases were handed in or jobs wanted.
+    pub unclaimed: usize,
 }
 
 /// How a lease ends.
@@ -155,68 +171,65 @@ impl Lanes {
     /// Adds jobs to a kind's lane; one that the lane holds already is left as it is.
     pub async fn push(&self, kind: &str, jobs: &[Envelope]) -> Result<Vec<Pushed>, redis::RedisError> {
         let mut results = Vec::with_capacity(jobs.len());
-        for batch in jobs.chunks(BATCH) {
-            let mut call = PUSH.prepare_invoke();
-            call.key(self.base(kind)).arg(self.window.lane).arg(self.window.tenant).arg(self.wake_channel(kind));
-            for job in batch {
-                call.arg(job.id.uuid().as_bytes())
-                    .arg(member::tenant_name(job.tenant))
-                    .arg(job.share.weight.max(1))
-                    .arg(job.share.in_flight.max(1))
-                    .arg(job.priority)
-                    .arg(job.to_bytes().map_err(|_| unserialisable())?);
-            }
-            let codes: Vec<u8> = call.invoke_async(&mut self.wire.clone()).await?;
-            results.extend(codes.into_iter().map(|code| match code {
-                0 => Pushed::Queued,
-                1 => Pushed::Running,
-                _ => Pushed::Full,
-            }));
+        for added in jobs.chunks(BATCH) {
+            results.extend(self.exchange(kind, Exchange { added, ..Exchange::default() }).await?.pushed);
         }
         Ok(results)
     }
 
-    /// Hands in leases that ended, at most [`BATCH`], and claims up to `wanted` jobs; puts back expired leases on the way.
-    ///
-    /// A job whose workers crashed twice is handed out only with `quarantined` set, at most one per call.
-    pub async fn exchange(
-        &self,
-        kind: &str,
-        ended: &[(Settlement, Member)],
-        wanted: usize,
-        quarantined: bool,
-    ) -> Result<Exchanged, redis::RedisError> {
+    /// Hands in leases, adds jobs and claims others, in this order and in one call; puts back expired leases on the way when jobs
+    /// are wanted.
+    pub async fn exchange(&self, kind: &str, exchange: Exchange<'_>) -> Result<Exchanged, redis::RedisError> {
+        let Exchange { ended, added, wanted, quarantined } = exchange;
         let of = |wanted| ended.iter().filter(move |(settlement, _)| *settlement == wanted).map(|(_, member)| member);
         let mut call = EXCHANGE.key(self.base(kind));
         call.arg(self.config.lease.as_millis() as u64)
             .arg(REAP)
             .arg(self.wake_channel(kind))
+            .arg(self.window.lane)
+            .arg(self.window.tenant)
             .arg(wanted.min(BATCH))
             .arg(u8::from(quarantined))
+            .arg(ended.len())
             .arg(of(Settlement::Finish).count());
         for member in of(Settlement::Finish).chain(of(Settlement::Release)) {
             call.arg(member.as_bytes());
         }
-        let (stale, claimed): (_, Vec<(_, _, Vec<u8>)>) = call.invoke_async(&mut self.wire.clone()).await?;
+        for job in added {
+            call.arg(job.id.uuid().as_bytes())
+                .arg(member::tenant_name(job.tenant))
+                .arg(job.share.weight.max(1))
+                .arg(job.share.in_flight.max(1))
+                .arg(job.priority)
+                .arg(job.to_bytes().map_err(|_| unserialisable())?);
+        }
+        let (stale, pushed, unclaimed, claimed): (_, Vec<u8>, _, Vec<(_, _, Vec<u8>)>) =
+            call.invoke_async(&mut self.wire.clone()).await?;
+        let pushed = pushed.into_iter().map(|code| match code {
+            0 => Pushed::Queued,
+            1 => Pushed::Running,
+            _ => Pushed::Full,
+        });
         let claimed = claimed.into_iter().map(|(member, crashes, blob)| {
             let member = Member::read(member).ok_or_else(no_member)?;
             let envelope =
                 Envelope::from_bytes(member.job(), member.tenant(), &blob).map_err(|error| error.to_string());
             Ok(Claimed { member, crashes, envelope })
         });
-        Ok(Exchanged { claimed: claimed.collect::<Result<_, redis::RedisError>>()?, stale })
+        let claimed = claimed.collect::<Result<_, redis::RedisError>>()?;
+        Ok(Exchanged { claimed, pushed: pushed.collect(), stale, unclaimed })
     }
 
     /// Claims up to `n` jobs of a kind.
     pub async fn claim(&self, kind: &str, n: usize, quarantined: bool) -> Result<Vec<Claimed>, redis::RedisError> {
-        Ok(self.exchange(kind, &[], n, quarantined).await?.claimed)
+        Ok(self.exchange(kind, Exchange { wanted: n, quarantined, ..Exchange::default() }).await?.claimed)
     }
 
     /// Ends leases; returns how many were lost before.
     pub async fn settle(&self, kind: &str, leases: &[(Settlement, Member)]) -> Result<usize, redis::RedisError> {
         let mut stale = 0;
-        for batch in leases.chunks(BATCH) {
-            stale += self.exchange(kind, batch, 0, false).await?.stale;
+        for ended in leases.chunks(BATCH) {
+            stale += self.exchange(kind, Exchange { ended, ..Exchange::default() }).await?.stale;
         }
         Ok(stale)
     }

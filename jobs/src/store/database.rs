@@ -1,30 +1,25 @@
 //! Pools of the two roles, and the transactions that everything runs in.
 
-use std::{ops::DerefMut, time::Duration};
-
 use async_trait::async_trait;
 use log::LevelFilter;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, SqlSafeStr, Transaction,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     migrate::{MigrateError, Migrator},
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::PgConnectOptions,
 };
 
-use super::StoreError;
+use super::{
+    StoreError,
+    pool::{Pool, Session},
+};
 use crate::domain::ids::TenantId;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// Longest wait for a free connection before the caller hears of it.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Postgres ends a statement that runs longer; every hot query takes milliseconds.
 const STATEMENT_TIMEOUT: &str = "15s";
 /// Postgres ends a transaction left open by a stalled process, so that its locks do not outlive its lease.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "15s";
-/// A connection that was unused for longer is asked whether it lives before it is given out. Asking each time costs every
-/// transaction a round trip; the pool asks when it takes one back besides.
-const DOUBTFUL_AFTER: Duration = Duration::from_secs(1);
 /// Longest silence of a session that holds a lock.
 const SILENCE: &str = "5s";
 /// Connections of the system role a process needs: key look-up, relay, billing.
@@ -41,8 +36,8 @@ pub struct DatabaseConfig {
 /// A process' connections.
 #[derive(Clone)]
 pub struct Database {
-    app: PgPool,
-    system: PgPool,
+    app: Pool,
+    system: Pool,
 }
 
 impl Database {
@@ -77,8 +72,8 @@ impl Database {
         // Only slow statements are worth a line, and whether others are wanted would be asked for each of them.
         let options = options.log_statements(LevelFilter::Off);
         Ok(Self {
-            app: pool(options.clone(), "set role metachat_app", config.max_connections),
-            system: pool(options, "set role metachat_system", SYSTEM_CONNECTIONS),
+            app: Pool::new(options.clone(), "set role metachat_app", config.max_connections),
+            system: Pool::new(options, "set role metachat_system", SYSTEM_CONNECTIONS),
         })
     }
 
@@ -97,23 +92,23 @@ impl Database {
     async fn open(&self, tenant: TenantId, settings: &'static str) -> Result<TenantTx, StoreError> {
         // One round trip; the id is typed, so the statement cannot carry anything else.
         let statement = format!("begin; set local app.tenant_id = '{}'{settings}", tenant.uuid());
-        Ok(TenantTx { tenant, tx: begin(&self.app, AssertSqlSafe(statement)).await? })
+        Ok(TenantTx { tenant, tx: self.app.begin(AssertSqlSafe(statement)).await? })
     }
 
     /// Opens a transaction that sees every tenant's rows.
     pub async fn system(&self) -> Result<SystemTx, StoreError> {
-        Ok(SystemTx { tx: begin(&self.system, "begin").await? })
+        Ok(SystemTx { tx: self.system.begin("begin").await? })
     }
 
     /// A connection of the system role, for single statements that need no transaction around them.
-    pub(crate) async fn system_connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        Ok(self.system.acquire().await?)
+    pub(crate) async fn system_connection(&self) -> Result<Session, StoreError> {
+        self.system.acquire().await
     }
 
     /// A system connection outside the pool, for a lock held as long as the session lives. Postgres ends it when
     /// nothing was asked in it for [`SILENCE`]: a process that is stopped keeps its connections, not its locks.
     pub async fn system_session(&self) -> Result<PgConnection, StoreError> {
-        let options = self.system.connect_options().as_ref().clone().options([("idle_session_timeout", SILENCE)]);
+        let options = self.system.options().clone().options([("idle_session_timeout", SILENCE)]);
         let mut session = options.connect().await?;
         sqlx::query("set role metachat_system").execute(&mut session).await?;
         Ok(session)
@@ -121,7 +116,9 @@ impl Database {
 
     /// Whether Postgres answers and has the schema.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1 from jobs limit 1").execute(&self.app).await?;
+        let mut session = self.app.acquire().await?;
+        sqlx::query("select 1 from jobs limit 1").execute(session.connection()).await?;
+        session.give_back();
         Ok(())
     }
 
@@ -133,51 +130,18 @@ impl Database {
 
     /// Whether every connection that the application role may have is open and in use.
     pub fn is_taken(&self) -> bool {
-        self.app.num_idle() == 0 && self.app.size() >= self.app.options().get_max_connections()
+        self.app.is_taken()
     }
 
     /// Connections of the application role: open and idle.
-    pub fn pool_size(&self) -> (u32, usize) {
-        (self.app.size(), self.app.num_idle())
+    pub fn pool_size(&self) -> (usize, usize) {
+        self.app.size()
     }
 
     pub async fn close(&self) {
         self.app.close().await;
         self.system.close().await;
     }
-}
-
-/// Opens a transaction, in a task of its own: a `begin` whose caller goes away is ended there, and rolled back. Cut off, it would
-/// leave its connection in the pool with a transaction open, which the next single statement joins and nobody commits.
-async fn begin(
-    pool: &PgPool,
-    statement: impl SqlSafeStr + Send + 'static,
-) -> Result<Transaction<'static, Postgres>, StoreError> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
-    Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
-}
-
-fn pool(options: PgConnectOptions, set_role: &'static str, connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .before_acquire(|connection, unused| {
-            Box::pin(async move {
-                if unused.idle_for > DOUBTFUL_AFTER {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                sqlx::query(set_role).execute(connection).await?;
-                Ok(())
-            })
-        })
-        .connect_lazy_with(options)
 }
 
 /// Brings the schema up to date, as the login role, and creates partitions ahead: messages' and the API log's for a
@@ -217,7 +181,7 @@ pub trait Scope: Send + Sized {
 /// A transaction of the application role, confined to one tenant by row-level security.
 pub struct TenantTx {
     tenant: TenantId,
-    tx: Transaction<'static, Postgres>,
+    tx: Session,
 }
 
 impl TenantTx {
@@ -237,21 +201,21 @@ impl Scope for TenantTx {
     }
 
     fn connection(&mut self) -> &mut PgConnection {
-        self.tx.deref_mut()
+        self.tx.connection()
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await
     }
 
     async fn rollback(self) -> Result<(), StoreError> {
-        Ok(self.tx.rollback().await?)
+        self.tx.rollback().await
     }
 }
 
 /// A transaction of the system role, which sees all tenants.
 pub struct SystemTx {
-    tx: Transaction<'static, Postgres>,
+    tx: Session,
 }
 
 #[async_trait]
@@ -265,14 +229,14 @@ impl Scope for SystemTx {
     }
 
     fn connection(&mut self) -> &mut PgConnection {
-        self.tx.deref_mut()
+        self.tx.connection()
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await
     }
 
     async fn rollback(self) -> Result<(), StoreError> {
-        Ok(self.tx.rollback().await?)
+        self.tx.rollback().await
     }
 }

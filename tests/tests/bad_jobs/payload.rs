@@ -11,8 +11,8 @@ use jobs::{
     },
     kinds,
     queue::{
-        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Job, JobContext, Lane, Retention, RetryPolicy,
-        Runtime, Work, runner, signals::Announcements,
+        Completion, Dispatcher, Done, Envelope, Failure, GroupCommit, Intakes, Job, JobContext, Lane, Retention,
+        RetryPolicy, Runtime, Work, runner, signals::Announcements,
     },
     store::{Originals, StoreError, SystemTx},
 };
@@ -224,7 +224,7 @@ async fn a_job_that_enqueues_an_oversized_one_is_dead_at_once_with_that_cause() 
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::parse_from(["tests".into(), "--lancedb-uri".into(), folder.path().as_os_str().to_owned()]);
     let lanes = lanes(Duration::from_secs(5));
-    let (dispatcher, _dispatching) = Dispatcher::start(lanes.clone());
+    let (dispatcher, _dispatching) = Dispatcher::start(lanes.clone(), Intakes::default());
     let runtime = Runtime {
         database: database.clone(),
         dispatcher: dispatcher.clone(),

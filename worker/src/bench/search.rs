@@ -3,7 +3,7 @@
 use jobs::{
     domain::retrieval::DEFAULT_LIMIT,
     kinds::retrieve::{CANDIDATES_PER_RESULT, PICKED_FROM_PER_RESULT, READ_PER_RESULT},
-    ports::{Collection, Embedding, Index, IndexError, SearchFilter},
+    ports::{Collection, Embedding, Found, Index, IndexError, Limits, Query, SearchFilter},
 };
 
 use crate::engines::index::LanceIndex;
@@ -19,10 +19,8 @@ pub async fn search(
     (vector, words): (&Embedding, &str),
     filter: &SearchFilter,
 ) -> Result<(), IndexError> {
-    let (by_vector, by_text) = tokio::try_join!(
-        index.search_vector(collection, vector, filter, BY_VECTOR),
-        index.search_text(collection, words, vector, filter, BY_WORDS)
-    )?;
+    let limits = Limits { by_vector: BY_VECTOR, by_text: BY_WORDS };
+    let Found { by_vector, by_text } = index.search(collection, Query { text: words, vector, filter }, limits).await?;
     let best =
         by_vector.iter().zip(&by_text).flat_map(|(one, other)| [one, other]).take(DEFAULT_LIMIT * READ_PER_RESULT);
     let best = best.map(|hit| (hit.place(), hit.row)).collect();

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use jobs::{
     domain::ids::{DocumentId, TenantId},
-    ports::{Chunk, Collection, Embedding, Hit, Index, IndexError, Passage, Place, SearchFilter, Versions},
+    ports::{Chunk, Collection, Found, Index, IndexError, Limits, Passage, Place, Query, Versions},
 };
 use tokio::time::timeout;
 
@@ -210,38 +210,12 @@ impl Index for LanceIndex {
         Ok(dropped)
     }
 
-    async fn search_vector(
-        &self,
-        collection: Collection<'_>,
-        query: &Embedding,
-        filter: &SearchFilter,
-        limit: usize,
-    ) -> Result<Vec<Hit>, IndexError> {
+    async fn search(&self, collection: Collection<'_>, query: Query<'_>, limits: Limits) -> Result<Found, IndexError> {
+        let words = words::searched(query.text);
         self.read(collection.tenant, || async {
             match self.snapshot(collection).await? {
-                Some(snapshot) => snapshot.by_vector(query, filter, limit).await,
-                None => Ok(Vec::new()),
-            }
-        })
-        .await
-    }
-
-    async fn search_text(
-        &self,
-        collection: Collection<'_>,
-        query: &str,
-        vector: &Embedding,
-        filter: &SearchFilter,
-        limit: usize,
-    ) -> Result<Vec<Hit>, IndexError> {
-        let words = words::searched(query);
-        if words.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.read(collection.tenant, || async {
-            match self.snapshot(collection).await? {
-                Some(snapshot) => snapshot.by_words(&words, vector, filter, limit).await,
-                None => Ok(Vec::new()),
+                Some(snapshot) => snapshot.search(&words, query, limits).await,
+                None => Ok(Found::default()),
             }
         })
         .await

@@ -14,7 +14,7 @@ use crate::{
         ids::{DocumentId, TenantId},
         retrieval::{Fusion, Ranked, distinct_first, fuse},
     },
-    ports::{Collection, Embedder, Hit, Index, Passage, Place, Reranker, SearchFilter},
+    ports::{Collection, Embedder, Found, Hit, Index, Limits, Passage, Place, Query, Reranker, SearchFilter},
     queue::Failure,
     trace,
 };
@@ -86,13 +86,9 @@ impl Legs {
         );
         // The model of the query is the model of the rows.
         let collection = Collection { tenant, model: embedder.model() };
-        let legs = async {
-            tokio::try_join!(
-                index.search_vector(collection, &vector, filter, limit * PICKED_FROM_PER_RESULT),
-                index.search_text(collection, query, &vector, filter, candidates),
-            )
-        };
-        let (by_vector, by_text) = legs.instrument(searching.clone()).await?;
+        let limits = Limits { by_vector: limit * PICKED_FROM_PER_RESULT, by_text: candidates };
+        let legs = index.search(collection, Query { text: query, vector: &vector, filter }, limits);
+        let Found { by_vector, by_text } = legs.instrument(searching.clone()).await?;
         searching.record("metachat.search.by_vector", by_vector.len());
         searching.record("metachat.search.by_text", by_text.len());
         drop(searching);

@@ -1,7 +1,9 @@
-//! Hands in the leases that ended and claims jobs for the slots that are free, both in one call.
+//! Hands in the leases that ended, adds the jobs that this process wrote for the lane, and claims jobs for the slots that are free,
+//! all in one call.
 //!
 //! Two calls are under way at most, so that Redis works on one while the jobs of the other run. What ends meanwhile goes with
-//! the next one: the busier Redis is, the more a call carries.
+//! the next one: the busier Redis is, the more a call carries. A lease that ended while nothing waits for its end is handed in with
+//! the next job, if there is one soon.
 
 use std::time::Duration;
 
@@ -15,18 +17,26 @@ use super::{
     Held, LaneBackendConfig,
     lease::{Delivery, Ended, Lease},
 };
-use crate::queue::lanes::{BATCH, Claimed, Exchanged, Settlement};
+use crate::queue::{
+    dispatch::left_to_relay,
+    envelope::Envelope,
+    lanes::{BATCH, Claimed, Exchange, Exchanged, Settlement},
+};
 
 /// Waits between tries while Redis is away.
 const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
 /// Crashes from which on a job is a suspect.
 const SUSPECT: u32 = 2;
+/// How long a lease that ended waits for a call to go along with, while at least half of the slots are free and the lane has no job
+/// that waits. One that comes meanwhile, of a tenant that is at its cap with it, waits as long.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// Ends when the worker has stopped and the lane knows how every lease ended.
 pub(super) async fn run(config: LaneBackendConfig, held: Held, deliveries: mpsc::Sender<Delivery>) {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let (stop, wake) = (config.stop.clone(), config.wake.clone());
+    let mut intake = config.intakes.open(config.kind);
     let mut driver = Driver {
         free: config.slots,
         config,
@@ -34,27 +44,43 @@ pub(super) async fn run(config: LaneBackendConfig, held: Held, deliveries: mpsc:
         deliveries,
         sender: Some(sender),
         ended: Vec::new(),
+        linger_until: None,
+        added: Vec::new(),
         supply: Supply::Unknown,
+        awaited: false,
         look_at: Instant::now(),
         backoff: BACKOFF,
         try_at: None,
     };
     let mut calls = FuturesUnordered::new();
-    let mut all_ended = false;
+    let (mut all_ended, mut all_added) = (false, false);
     loop {
         while let Some(call) = driver.next_call(calls.len()) {
             calls.push(call);
         }
-        if all_ended && calls.is_empty() && driver.ended.is_empty() {
+        if all_ended && all_added && calls.is_empty() && driver.ended.is_empty() && driver.added.is_empty() {
             return;
         }
         let stopping = driver.sender.is_none();
+        let lingers = driver.linger_until.is_some() && calls.is_empty();
+        let room = BATCH - driver.added.len();
         // Not while a call is under way: its answer may be older than the wake-up, and would hide it.
         let idle = driver.supply == Supply::Dry && calls.is_empty() && !stopping;
         tokio::select! {
             Some(answer) = calls.next() => driver.take(answer),
-            more = ended.recv_many(&mut driver.ended, BATCH), if !all_ended => all_ended = more == 0,
-            () = stop.cancelled(), if !stopping => driver.sender = None,
+            more = ended.recv_many(&mut driver.ended, BATCH), if !all_ended => {
+                all_ended = more == 0;
+                if driver.ended.len() == more {
+                    driver.linger_until = Some(Instant::now() + LINGER);
+                }
+            }
+            more = intake.recv_many(&mut driver.added, room), if room > 0 && !all_added => all_added = more == 0,
+            () = sleep_until_some(driver.linger_until), if lingers => driver.linger_until = None,
+            () = stop.cancelled(), if !stopping => {
+                driver.sender = None;
+                // What is written from now on is pushed by the dispatcher.
+                intake.close();
+            }
             () = wake.notified(), if idle => driver.supply = Supply::Unknown,
             () = tokio::time::sleep_until(driver.look_at), if idle => driver.supply = Supply::Unknown,
             () = sleep_until_some(driver.try_at), if driver.try_at.is_some() => driver.try_at = None,
@@ -76,9 +102,15 @@ struct Driver {
     sender: Option<mpsc::UnboundedSender<Ended>>,
     /// Leases that wait to be handed in.
     ended: Vec<Ended>,
+    /// How long they may wait for a call to go along with; `None` when it is over.
+    linger_until: Option<Instant>,
+    /// Jobs that wait to be added to the lane.
+    added: Vec<Envelope>,
     /// Slots without a job. That of a lease is free when the lane knows that it ended.
     free: usize,
     supply: Supply,
+    /// Whether a job may wait for a lease to be handed in.
+    awaited: bool,
     look_at: Instant,
     backoff: Duration,
     /// While Redis is away.
@@ -98,6 +130,8 @@ enum Supply {
 /// What came of a call.
 struct Answer {
     ended: Vec<Ended>,
+    /// Jobs it was to add.
+    added: usize,
     /// Free slots it kept for what it claims, besides those of the leases it hands in.
     kept: usize,
     asked: usize,
@@ -110,6 +144,9 @@ impl Driver {
     fn next_call(&mut self, under_way: usize) -> Option<BoxFuture<'static, Answer>> {
         let (stopping, half) = (self.sender.is_none(), self.config.slots.div_ceil(2));
         if self.try_at.is_some() || under_way == 2 {
+            if self.try_at.is_some() && !self.added.is_empty() {
+                left_to_relay(std::mem::take(&mut self.added).len(), "Redis is away");
+            }
             return None;
         }
         // Half of the slots at once, so that two calls take turns.
@@ -122,10 +159,13 @@ impl Driver {
         };
         // A second call at the same time has to be worth it.
         let enough = if under_way == 0 { 1 } else { half.div_ceil(4) };
-        if ending.max(claims) < enough {
+        let pressing = if self.may_linger(half) { 0 } else { ending };
+        if pressing.max(claims).max(self.added.len()) < enough {
             return None;
         }
         let ended: Vec<Ended> = self.ended.drain(..ending).collect();
+        let added = std::mem::take(&mut self.added);
+        self.linger_until = None;
         let kept = asked.saturating_sub(ending);
         self.free -= kept;
         {
@@ -138,13 +178,25 @@ impl Driver {
         let alone = if asked > 0 { self.config.suspect.clone().try_acquire_owned().ok() } else { None };
         let (lanes, kind) = (self.config.lanes.clone(), self.config.kind);
         Some(Box::pin(async move {
-            let result = lanes.exchange(kind, &ended, asked, alone.is_some()).await;
-            Answer { ended, kept, asked, alone, result }
+            let exchange = Exchange { ended: &ended, added: &added, wanted: asked, quarantined: alone.is_some() };
+            let result = lanes.exchange(kind, exchange).await;
+            Answer { added: added.len(), ended, kept, asked, alone, result }
         }))
     }
 
+    /// Whether nobody and nothing waits for the leases that ended to be handed in.
+    fn may_linger(&self, half: usize) -> bool {
+        let (slack, stopping) = (self.free >= half, self.sender.is_none());
+        self.linger_until.is_some()
+            && self.supply == Supply::Dry
+            && slack
+            && !self.awaited
+            && !stopping
+            && self.ended.iter().all(|(settlement, _)| *settlement == Settlement::Finish)
+    }
+
     fn take(&mut self, answer: Answer) {
-        let Answer { ended, kept, asked, mut alone, result } = answer;
+        let Answer { ended, added, kept, asked, mut alone, result } = answer;
         self.free += kept;
         let exchanged = match result {
             Ok(exchanged) => exchanged,
@@ -152,6 +204,9 @@ impl Driver {
                 tracing::warn!(kind = self.config.kind, %error, "a lane could not be reached, will try again");
                 // The slots stay taken until the lane knows how their leases ended.
                 self.ended.extend(ended);
+                if added > 0 {
+                    left_to_relay(added, &error.to_string());
+                }
                 self.try_at = Some(Instant::now() + self.backoff);
                 self.backoff = (self.backoff * 2).min(BACKOFF_CAP);
                 return;
@@ -162,6 +217,9 @@ impl Driver {
         self.free = self.free + ended.len() - claimed.len();
         if asked > 0 {
             self.supply = if claimed.len() < asked { Supply::Dry } else { Supply::Plenty };
+            self.awaited = exchanged.unclaimed > 0;
+        } else if added > 0 {
+            self.supply = Supply::Unknown;
         }
         metrics::counter!("metachat_claims_total", "kind" => self.config.kind).increment(claimed.len() as u64);
         if exchanged.stale > 0 {

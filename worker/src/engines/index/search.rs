@@ -7,7 +7,7 @@ use std::{
 
 use arrow_array::{Float32Array, RecordBatch, UInt64Array};
 use futures::TryStreamExt;
-use jobs::ports::{Embedding, Hit, SearchFilter};
+use jobs::ports::{Embedding, Found, Hit, Limits, Query, SearchFilter};
 use lance::{
     dataset::{
         ROW_ID,
@@ -19,7 +19,7 @@ use lance::{
 };
 use lance_index::{
     scalar::inverted::SCORE_COL,
-    vector::{ApproxMode, DIST_COL, Query},
+    vector::{self, ApproxMode, DIST_COL},
 };
 use lancedb::index::scalar::{DocumentGranularity, FtsSearchParams, FullTextSearchQuery, MatchQuery};
 
@@ -44,23 +44,61 @@ const COMPARED_EACH: usize = 4096;
 /// Rows that a least similarity may make the full-text leg look at.
 const MAX_LOOKED_AT: usize = 4096;
 
+/// Rows that a filter lets be found.
+struct Allowed {
+    rows: Vec<u64>,
+    mask: RowAddrMask,
+}
+
+impl From<Vec<u64>> for Allowed {
+    fn from(rows: Vec<u64>) -> Self {
+        let mask = RowAddrMask::from_allowed(rows.iter().copied().collect::<RowAddrTreeMap>());
+        Self { rows, mask }
+    }
+}
+
 impl Snapshot<'_> {
+    /// The legs that are wanted, at once; `words` are the query's terms.
+    pub async fn search(&self, words: &str, query: Query<'_>, limits: Limits) -> lancedb::Result<Found> {
+        let Query { vector, filter, .. } = query;
+        let allowed = self.allowed(filter).await?.map(Allowed::from);
+        let allowed = allowed.as_ref();
+        let by_vector = async {
+            if limits.by_vector == 0 {
+                Ok(Vec::new())
+            } else {
+                self.by_vector(vector, filter, allowed, limits.by_vector).await
+            }
+        };
+        let by_text = async {
+            let nothing = limits.by_text == 0 || words.is_empty();
+            if nothing { Ok(Vec::new()) } else { self.by_words(words, vector, filter, allowed, limits.by_text).await }
+        };
+        let (by_vector, by_text) = tokio::try_join!(by_vector, by_text)?;
+        Ok(Found { by_vector, by_text })
+    }
+
     /// The nearest rows. The index of vectors, where there is one, only proposes rows: all are compared by the vectors themselves.
-    pub async fn by_vector(&self, query: &Embedding, filter: &SearchFilter, limit: usize) -> lancedb::Result<Vec<Hit>> {
+    async fn by_vector(
+        &self,
+        query: &Embedding,
+        filter: &SearchFilter,
+        allowed: Option<&Allowed>,
+        limit: usize,
+    ) -> lancedb::Result<Vec<Hit>> {
         let dimension = held::dimension(&self.dataset)?;
         if query.len() != dimension {
             let message = format!("a query of {} numbers in a table of {dimension}", query.len());
             return Err(lancedb::Error::InvalidInput { message });
         }
-        let allowed = self.allowed(filter).await?;
-        let mut near = match &allowed {
-            Some(allowed) if allowed.len() <= COMPARED_EACH => self.compare(allowed, query).await?,
+        let mut near = match allowed {
+            Some(allowed) if allowed.rows.len() <= COMPARED_EACH => self.compare(&allowed.rows, query).await?,
             _ => {
-                let allowed = allowed.map(mask);
+                let allowed = allowed.map(|allowed| &allowed.mask);
                 let parts = parts::of(&self.dataset, schema::VECTOR).await?;
                 let (mut proposed, beside) = tokio::try_join!(
-                    self.proposed(&parts, query, allowed.as_ref(), limit),
-                    self.beside_index(&parts, query, allowed.as_ref(), limit),
+                    self.proposed(&parts, query, allowed, limit),
+                    self.beside_index(&parts, query, allowed, limit),
                 )?;
                 proposed.extend(beside);
                 proposed
@@ -73,17 +111,18 @@ impl Snapshot<'_> {
 
     /// The best rows by the words of the query, which are its terms. A least similarity is not known to the index of words: more
     /// rows are read until enough are similar.
-    pub async fn by_words(
+    async fn by_words(
         &self,
         words: &str,
         vector: &Embedding,
         filter: &SearchFilter,
+        allowed: Option<&Allowed>,
         limit: usize,
     ) -> lancedb::Result<Vec<Hit>> {
-        let allowed = self.allowed(filter).await?.map(mask);
+        let allowed = allowed.map(|allowed| &allowed.mask);
         let mut looked_at = limit;
         loop {
-            let scored = self.worded(words, allowed.as_ref(), looked_at).await?;
+            let scored = self.worded(words, allowed, looked_at).await?;
             let rows: Vec<u64> = scored.iter().map(|(row, _)| *row).collect();
             let scores: HashMap<u64, f32> = scored.into_iter().collect();
             let all = rows.len() < looked_at || looked_at >= MAX_LOOKED_AT;
@@ -128,7 +167,7 @@ impl Snapshot<'_> {
         if parts.is_empty() {
             return Ok(Vec::new());
         }
-        let near = Query {
+        let near = vector::Query {
             column: schema::VECTOR.to_owned(),
             key: Arc::new(Float32Array::from(query.to_vec())),
             k: limit,
@@ -219,10 +258,6 @@ impl Snapshot<'_> {
         }
         scored(&batches(&scan).await?, SCORE_COL)
     }
-}
-
-fn mask(allowed: Vec<u64>) -> RowAddrMask {
-    RowAddrMask::from_allowed(allowed.into_iter().collect::<RowAddrTreeMap>())
 }
 
 /// Runs a step of LanceDB's by itself.
