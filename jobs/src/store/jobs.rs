@@ -19,7 +19,7 @@ use crate::domain::{
     plan::{Plan, Share},
 };
 
-/// How long the relay leaves a fresh row to the enqueuer's own push.
+/// How long the relay leaves a fresh row to the enqueuer's own push, which takes less or is given up.
 pub(super) const RELAY_GRACE: Duration = Duration::from_secs(5);
 
 /// A job about to be written.

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -28,6 +29,8 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
 /// Crashes from which on a job is a suspect.
 const SUSPECT: u32 = 2;
+/// How long a job may wait to be added, so that it is before the relay takes it for lost.
+const ADD_WITHIN: Duration = Duration::from_secs(3);
 /// How long a lease that ended waits for a call to go along with, while at least half of the slots are free and the lane has no job
 /// that waits. One that comes meanwhile, of a tenant that is at its cap with it, waits as long.
 const LINGER: Duration = Duration::from_millis(20);
@@ -143,10 +146,11 @@ impl Driver {
     /// The next call to make beside those under way, if there is one.
     fn next_call(&mut self, under_way: usize) -> Option<BoxFuture<'static, Answer>> {
         let (stopping, half) = (self.sender.is_none(), self.config.slots.div_ceil(2));
-        if self.try_at.is_some() || under_way == 2 {
-            if self.try_at.is_some() && !self.added.is_empty() {
-                left_to_relay(std::mem::take(&mut self.added).len(), "Redis is away");
-            }
+        self.leave_late_ones_to_relay();
+        if self.try_at.is_some() {
+            return None;
+        }
+        if under_way == 2 {
             return None;
         }
         // Half of the slots at once, so that two calls take turns.
@@ -182,6 +186,15 @@ impl Driver {
             let result = lanes.exchange(kind, exchange).await;
             Answer { added: added.len(), ended, kept, asked, alone, result }
         }))
+    }
+
+    /// A job may not reach the lane long after the relay pushed it: it may have run by then, and would run again.
+    fn leave_late_ones_to_relay(&mut self) {
+        let (away, late) = (self.try_at.is_some(), Utc::now() - ADD_WITHIN);
+        let left = self.added.extract_if(.., |job| away || job.due_at < late).count();
+        if left > 0 {
+            left_to_relay(left, "Redis is away or slow");
+        }
     }
 
     /// Whether nobody and nothing waits for the leases that ended to be handed in.
