@@ -46,11 +46,11 @@ impl Intakes {
         receiver
     }
 
-    /// Gives a job to the worker of its lane; back when there is none, or no room.
-    fn offer(&self, kind: &'static str, envelope: Envelope) -> Result<(), Envelope> {
+    /// Gives a job to the worker of its lane; returns it when there is none, or no room.
+    fn offer(&self, kind: &'static str, envelope: Envelope) -> Option<Envelope> {
         match self.0.read().expect("not poisoned").get(kind) {
-            Some(intake) => intake.try_send(envelope).map_err(TrySendError::into_inner),
-            None => Err(envelope),
+            Some(intake) => intake.try_send(envelope).err().map(TrySendError::into_inner),
+            None => Some(envelope),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Dispatcher {
 
     /// Queues a committed job for its lane.
     pub fn dispatch(&self, kind: &'static str, envelope: Envelope) {
-        if let Err(envelope) = self.intakes.offer(kind, envelope) {
+        if let Some(envelope) = self.intakes.offer(kind, envelope) {
             self.offer(Item::Job(kind, Box::new(envelope)));
         }
     }
