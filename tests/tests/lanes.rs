@@ -325,9 +325,10 @@ async fn one_call_hands_in_adds_and_claims() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_feeds_its_own_worker() {
     const JOBS: usize = 50;
-    let lanes = lanes(Duration::from_secs(30));
+    // What the dispatcher pushes itself goes elsewhere: only the intake leads to the worker.
+    let (lanes, pushed) = (lanes(Duration::from_secs(30)), lanes(Duration::from_secs(30)));
     let intakes = Intakes::default();
-    let (dispatcher, _) = Dispatcher::start(lanes.clone(), intakes.clone());
+    let (dispatcher, _) = Dispatcher::start(pushed.clone(), intakes.clone());
     let (ran, mut heard) = mpsc::unbounded_channel();
     let worker = LaneWorker::start_fed(&lanes, intakes, KIND, 4, move |delivery: Delivery| {
         let ran = ran.clone();
@@ -336,6 +337,9 @@ async fn a_process_feeds_its_own_worker() {
             delivery.lease.finish();
         }
     });
+    // It takes nothing before it works.
+    push(&lanes, &[job(TenantId::generate(), FREE)]).await;
+    tokio::time::timeout(LIMIT, heard.recv()).await.expect("the worker works");
     // One at a time has room for no other: what ends is awaited by the next.
     for share in [FREE, Share { weight: 1, in_flight: 1 }] {
         let jobs: Vec<_> = (0..JOBS).map(|_| job(TenantId::from_uuid(uuid::Uuid::nil()), share)).collect();
@@ -354,12 +358,12 @@ async fn a_process_feeds_its_own_worker() {
     })
     .await;
 
-    // One that stops leaves what is written from now on to the others.
+    // Once it stops, what is written from now on is pushed, for others to take.
     worker.stop().await;
     let late = job(TenantId::generate(), FREE);
     dispatcher.dispatch(KIND, late.clone());
     let claimed = eventually("another claims it", LIMIT, async || {
-        lanes.claim(KIND, 1, false).await.unwrap().pop().map(|claimed| id(&claimed))
+        pushed.claim(KIND, 1, false).await.unwrap().pop().map(|claimed| id(&claimed))
     });
     assert_eq!(claimed.await, late.id);
 }

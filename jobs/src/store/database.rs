@@ -124,7 +124,7 @@ impl Database {
 
     /// Waits for a connection of the application role, in line with everybody who does.
     pub async fn await_connection(&self) -> Result<(), StoreError> {
-        self.app.acquire().await?;
+        self.app.acquire().await?.give_back();
         Ok(())
     }
 

@@ -31,7 +31,6 @@ const RETRY_CAP: Duration = Duration::from_secs(1);
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens connections that act in a role.
-#[derive(Debug)]
 struct Connections {
     options: PgConnectOptions,
     set_role: &'static str,
@@ -100,7 +99,7 @@ impl Pool {
     /// A connection without a transaction, in line with everybody who waits for one.
     pub(super) async fn acquire(&self) -> Result<Session, StoreError> {
         match timeout(ACQUIRE_TIMEOUT, self.connections.get()).await {
-            Ok(Ok(connection)) => Ok(Session { connection: Some(connection), clean: true }),
+            Ok(Ok(connection)) => Ok(Session(Some(connection))),
             Ok(Err(PoolError::Backend(error))) => Err(error.into()),
             Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed.into()),
             Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
@@ -152,24 +151,18 @@ async fn take_leave(connections: Vec<PgConnection>) {
     }
 }
 
-/// A connection out of the pool. One that is dropped after it was used goes back in the background, when what is left of a
-/// transaction or a statement is undone.
-pub(crate) struct Session {
-    /// Until it goes back.
-    connection: Option<Object<Connections>>,
-    /// Whether the server is done with all that was asked, and no transaction is open.
-    clean: bool,
-}
+/// A connection out of the pool, until it is given back. One that is dropped instead goes back in the background, when what is left of
+/// a transaction or a statement is undone.
+pub(crate) struct Session(Option<Object<Connections>>);
 
 impl Session {
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        self.clean = false;
-        self.connection.as_mut().expect("a session has its connection until it ends")
+        self.0.as_mut().expect("a session has its connection until it ends")
     }
 
-    /// Gives the connection back after statements that went well, without a transaction around them.
+    /// Gives the connection back: all that was asked went well, and no transaction is open.
     pub(crate) fn give_back(mut self) {
-        self.clean = true;
+        self.0 = None;
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {
@@ -189,7 +182,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take().filter(|_| !self.clean) else { return };
+        let Some(mut connection) = self.0.take() else { return };
         let Ok(runtime) = Handle::try_current() else {
             drop(Object::take(connection));
             return;
