@@ -36,6 +36,8 @@ const PAGE: i64 = 100;
 const MAX_ESCALATIONS: i64 = 1_000;
 /// Bytes of an original read at once: a multiple of three, so that the pieces' base64 joins.
 const PART: u64 = 3 * 256 * 1024;
+/// Bytes written in one go: a page may have ten megabytes, and until it is written nobody else has a turn on the thread.
+const TURN: usize = 64 * 1024;
 /// A client that takes no piece for this long has gone.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -74,15 +76,15 @@ impl Writer {
             Walk::Contact(contact) => self.conversations(Some(contact)).await?,
         }
         let lines = self.lines;
-        self.line("end", json!({ "lines": lines, "at": Utc::now() }))?;
+        self.line("end", json!({ "lines": lines, "at": Utc::now() })).await?;
         self.flush().await
     }
 
     async fn tenant(&mut self) -> io::Result<()> {
         let Tenant { id, name, plan, settings, .. } = self.tenant.clone();
-        self.line("tenant", json!({ "id": id, "name": name, "plan": plan, "settings": settings }))?;
+        self.line("tenant", json!({ "id": id, "name": name, "plan": plan, "settings": settings })).await?;
         let used = usage::of(&self.state, &self.tenant).await.map_err(failed)?;
-        self.line("usage", used)?;
+        self.line("usage", used).await?;
         self.flush().await
     }
 
@@ -97,7 +99,7 @@ impl Writer {
             for row in rows {
                 match originals {
                     true => self.document_with_original(row).await?,
-                    false => self.line("document", Document::from(row))?,
+                    false => self.line("document", Document::from(row)).await?,
                 }
             }
             self.flush().await?;
@@ -107,7 +109,7 @@ impl Writer {
     /// One line in pieces: an original is too large to be held.
     async fn document_with_original(&mut self, row: documents::Document) -> io::Result<()> {
         let version = Version { tenant: self.tenant.id, document: row.id, version: row.version };
-        self.line("document", Document::from(row))?;
+        self.line("document", Document::from(row)).await?;
         // The line's end and the object's are taken back.
         self.buffer.truncate(self.buffer.len() - "}\n".len());
         self.buffer.extend_from_slice(br#","original":""#);
@@ -132,7 +134,7 @@ impl Writer {
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.id);
             for row in rows {
-                self.line("channel", Channel::from(row))?;
+                self.line("channel", Channel::from(row)).await?;
             }
             self.flush().await?;
         }
@@ -147,7 +149,7 @@ impl Writer {
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.id);
             for row in rows {
-                self.line("webhook_endpoint", Endpoint::from(row))?;
+                self.line("webhook_endpoint", Endpoint::from(row)).await?;
             }
             self.flush().await?;
         }
@@ -163,7 +165,7 @@ impl Writer {
             before = Some(last.id);
             for row in rows {
                 let id = row.id;
-                self.line("conversation", Conversation::from(row))?;
+                self.line("conversation", Conversation::from(row)).await?;
                 self.transcript(id).await?;
                 self.escalations(id).await?;
                 // A tenant's events come in one walk, with those that belong to no conversation.
@@ -186,10 +188,10 @@ impl Writer {
             tx.commit().await.map_err(failed)?;
             seq = until;
             for line in lines {
-                self.line("transcript_line", Line::from(line))?;
+                self.line("transcript_line", Line::from(line)).await?;
             }
             for message in messages {
-                self.line("message", Message::from(message))?;
+                self.line("message", Message::from(message)).await?;
             }
             self.flush().await?;
         }
@@ -210,7 +212,7 @@ impl Writer {
                 "created_at": row.created_at,
                 "resolved_at": row.resolved_at,
             });
-            self.line("escalation", data)?;
+            self.line("escalation", data).await?;
         }
         Ok(())
     }
@@ -229,16 +231,20 @@ impl Writer {
             let Some(last) = rows.last() else { return Ok(()) };
             before = Some(last.id);
             for row in rows {
-                self.line("event", Event::from(row))?;
+                self.line("event", Event::from(row)).await?;
             }
             self.flush().await?;
         }
     }
 
-    fn line(&mut self, kind: &str, data: impl Serialize) -> io::Result<()> {
+    async fn line(&mut self, kind: &str, data: impl Serialize) -> io::Result<()> {
+        let begun = self.buffer.len();
         serde_json::to_writer(&mut self.buffer, &Tagged { kind, data })?;
         self.buffer.push(b'\n');
         self.lines += 1;
+        if self.buffer.len() / TURN > begun / TURN {
+            tokio::task::yield_now().await;
+        }
         Ok(())
     }
 
