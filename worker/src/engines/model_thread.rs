@@ -21,6 +21,7 @@ pub async fn start<M, T: Send + 'static>(
     let (ready, loaded) = oneshot::channel();
     let thread = thread::Builder::new().name(name.to_owned()).spawn(move || match load() {
         Ok(model) => {
+            return_freed_memory();
             if ready.send(Ok(tell(&model))).is_ok() {
                 serve(model);
             }
@@ -30,4 +31,13 @@ pub async fn start<M, T: Send + 'static>(
     let loaded = timeout(LOADING, loaded).await.context("the model did not load in time")?;
     let told = loaded.context("the model's thread stopped while it loaded it")??;
     Ok((thread, told))
+}
+
+/// Loading leaves holes in the C library's heaps, which ONNX Runtime uses: 12 MB of 39 for a model of 23 MB.
+fn return_freed_memory() {
+    // SAFETY: a plain call; it only gives unused pages of the allocator back to the system.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
