@@ -1,5 +1,5 @@
 //! What the pipeline cannot do without, each measured alone: the embedding of a question and a POST over loopback. The third, a
-//! transaction with one insert, is pgbench's; `scripts/bench pipeline` puts them together.
+//! transaction with one insert, is pgbench's; `scripts/bench_pipeline` puts them together.
 
 use std::process::ExitCode;
 use std::time::Duration;
