@@ -33,10 +33,11 @@ impl Fields {
         }
     }
 
-    /// Refuses a name that is empty, blank or longer than `most` characters.
-    pub fn name(&mut self, field: &str, name: &str, most: usize) {
-        self.text(field, name, 1..=most);
-        if name.trim().is_empty() && !name.is_empty() {
+    /// Refuses a text that is empty, blank or longer than `most` characters. Blank is Unicode's white space: what a description calls
+    /// `\s` (ECMA 262), and U+0085.
+    pub fn not_blank(&mut self, field: &str, text: &str, most: usize) {
+        self.text(field, text, 1..=most);
+        if text.trim().is_empty() && !text.is_empty() {
             self.refuse(field, "is blank");
         }
     }

@@ -44,7 +44,7 @@ const MAX_KEYS: i64 = 100;
 #[schema(as = NewApiKey)]
 pub struct Request {
     /// 1 to 200 characters.
-    #[schema(example = "shop backend", min_length = 1, max_length = 200, pattern = "\\S")]
+    #[schema(example = "shop backend", min_length = 1, max_length = 200, pattern = "[^\\s\\u0085]")]
     name: String,
     /// What the key may do; `admin` implies all others.
     #[schema(schema_with = schemas::scopes)]
@@ -146,7 +146,7 @@ pub async fn make(tx: &mut TenantTx, request: &Request, author: &Author) -> Resu
 
 pub fn check(request: &Request) -> Result<(), Problem> {
     let mut fields = Fields::default();
-    fields.name("name", &request.name, MAX_NAME);
+    fields.not_blank("name", &request.name, MAX_NAME);
     if request.scopes.is_empty() {
         fields.refuse("scopes", "is empty");
     }

@@ -45,7 +45,7 @@ pub struct Request {
     #[serde(rename = "type")]
     #[schema(schema_with = schemas::channel_type)]
     kind: ChannelType,
-    #[schema(example = "Customer care", min_length = 1, max_length = 200, pattern = "\\S")]
+    #[schema(example = "Customer care", min_length = 1, max_length = 200, pattern = "[^\\s\\u0085]")]
     name: String,
     /// The provider's id of the account: of the phone number (`whatsapp`) or of the page (`messenger`).
     #[schema(example = "106540352242922", min_length = 1, max_length = 64, pattern = "^[0-9]+$")]
@@ -101,7 +101,7 @@ pub async fn create(
 ) -> Result<Answer, Problem> {
     let Request { kind, name, account_id } = request;
     let mut fields = Fields::default();
-    fields.name("name", &name, MAX_NAME);
+    fields.not_blank("name", &name, MAX_NAME);
     fields.text("account_id", &account_id, 1..=MAX_ACCOUNT);
     if !account_id.bytes().all(|byte| byte.is_ascii_digit()) {
         fields.refuse("account_id", "has other than digits");

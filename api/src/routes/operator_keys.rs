@@ -32,7 +32,7 @@ const MAX_KEYS: i64 = 100;
 #[schema(as = NewOperatorKey)]
 pub struct Request {
     /// 1 to 200 characters.
-    #[schema(example = "on call", min_length = 1, max_length = 200, pattern = "\\S")]
+    #[schema(example = "on call", min_length = 1, max_length = 200, pattern = "[^\\s\\u0085]")]
     name: String,
     /// Absent: the key works until it is revoked.
     #[schema(example = json!(null))]
@@ -103,7 +103,7 @@ pub async fn create(
     Keyed { once, body: Json(Request { name, expires_at }) }: Keyed<Json<Request>>,
 ) -> Result<Answer, Problem> {
     let mut fields = Fields::default();
-    fields.name("name", &name, MAX_NAME);
+    fields.not_blank("name", &name, MAX_NAME);
     fields.future("expires_at", expires_at);
     fields.finish()?;
     let author = admin.author(request_id);

@@ -39,7 +39,7 @@ const MAX_TAG_CHARS: usize = jobs::domain::document::MAX_TAG_CHARS;
 #[schema(as = SearchRequest)]
 pub struct Request {
     /// 1 to 4096 characters.
-    #[schema(example = "return a tent", min_length = 1, max_length = 4096, pattern = "\\S")]
+    #[schema(example = "return a tent", min_length = 1, max_length = 4096, pattern = "[^\\s\\u0085]")]
     query: String,
     /// 1 to 50; 5 by default.
     #[schema(minimum = 1, maximum = 50)]
@@ -112,10 +112,7 @@ pub async fn search(
 
 fn check(request: &Request) -> Result<(), Problem> {
     let mut fields = Fields::default();
-    fields.text("query", &request.query, 1..=MAX_TEXT_CHARS);
-    if request.query.trim().is_empty() && !request.query.is_empty() {
-        fields.refuse("query", "is blank");
-    }
+    fields.not_blank("query", &request.query, MAX_TEXT_CHARS);
     if request.limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
         fields.refuse("limit", format!("must be 1 to {MAX_LIMIT}"));
     }

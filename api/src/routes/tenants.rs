@@ -36,7 +36,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     /// 1 to 200 characters.
-    #[schema(example = "Nordlys Outdoor", min_length = 1, max_length = 200, pattern = "\\S")]
+    #[schema(example = "Nordlys Outdoor", min_length = 1, max_length = 200, pattern = "[^\\s\\u0085]")]
     name: String,
     #[serde(default)]
     #[schema(schema_with = schemas::plan)]

@@ -38,7 +38,7 @@ pub struct Request {
     #[schema(example = "ada@example.com")]
     email: String,
     /// 1 to 200 characters.
-    #[schema(example = "Ada", min_length = 1, max_length = 200, pattern = "\\S")]
+    #[schema(example = "Ada", min_length = 1, max_length = 200, pattern = "[^\\s\\u0085]")]
     name: String,
     #[schema(schema_with = schemas::role)]
     role: Role,
@@ -55,7 +55,7 @@ impl Request {
     pub fn check(self) -> Result<New, Problem> {
         let mut fields = Fields::default();
         let email = fields.keep("email", Email::parse(&self.email));
-        fields.name("name", &self.name, MAX_NAME);
+        fields.not_blank("name", &self.name, MAX_NAME);
         fields.finish()?;
         let email = email.expect("an email that was refused ended the request");
         Ok(New { email, name: self.name, role: self.role })
@@ -195,7 +195,7 @@ pub async fn read(
 #[schema(as = UserChange)]
 pub struct Change {
     /// 1 to 200 characters.
-    #[schema(example = "Ada", min_length = 1, max_length = 200, pattern = "\\S")]
+    #[schema(example = "Ada", min_length = 1, max_length = 200, pattern = "[^\\s\\u0085]")]
     name: Option<String>,
     #[schema(schema_with = schemas::changed_role)]
     role: Option<Role>,
@@ -226,7 +226,7 @@ pub async fn update(
 ) -> Result<Body<User>, Problem> {
     let mut fields = Fields::default();
     if let Some(name) = &name {
-        fields.name("name", name, MAX_NAME);
+        fields.not_blank("name", name, MAX_NAME);
     }
     fields.finish()?;
     let mut tx = state.read(caller.id).await?;

@@ -42,7 +42,12 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 #[serde(deny_unknown_fields)]
 pub struct Submission {
     /// What the customer asks, 1 to 4096 characters.
-    #[schema(min_length = 1, max_length = 4096, pattern = "\\S", example = "How long do I have to return a tent?")]
+    #[schema(
+        min_length = 1,
+        max_length = 4096,
+        pattern = "[^\\s\\u0085]",
+        example = "How long do I have to return a tent?"
+    )]
     text: String,
     /// Continues a conversation; absent, the message opens one.
     #[schema(value_type = Option<String>, pattern = "^conv_[0-9a-fA-F]{32}$", example = json!(null))]

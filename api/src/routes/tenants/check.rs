@@ -13,7 +13,7 @@ const MAX_HIGH_STAKES: usize = 500;
 const MAX_TOKENS: u32 = 128_000;
 
 pub fn name(fields: &mut Fields, name: &str) {
-    fields.name("name", name, MAX_NAME);
+    fields.not_blank("name", name, MAX_NAME);
 }
 
 pub fn limits(fields: &mut Fields, limits: LimitOverrides) {

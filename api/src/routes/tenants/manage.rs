@@ -114,7 +114,7 @@ pub async fn read(
 #[schema(as = TenantChange)]
 pub struct Change {
     /// 1 to 200 characters.
-    #[schema(example = "Nordlys Outdoor", min_length = 1, max_length = 200, pattern = "\\S")]
+    #[schema(example = "Nordlys Outdoor", min_length = 1, max_length = 200, pattern = "[^\\s\\u0085]")]
     name: Option<String>,
     #[schema(schema_with = schemas::plan)]
     plan: Option<Plan>,
