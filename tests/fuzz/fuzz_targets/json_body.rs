@@ -1,11 +1,8 @@
-//! JSON bodies: what is accepted holds no NUL, which Postgres cannot store; what is refused names a problem.
+//! JSON bodies: what is accepted holds no NUL, which Postgres cannot store, whatever the route makes of it.
 
 #![no_main]
 
-use api::{
-    extract::{Json, RawJson},
-    routes::messages::submit::Submission,
-};
+use api::{extract::Json, routes::messages::submit::Submission};
 use axum::{body::Body, extract::FromRequest, http::Request};
 use futures::executor::block_on;
 use libfuzzer_sys::fuzz_target;
@@ -26,10 +23,11 @@ fn has_nul(value: &Value) -> bool {
 }
 
 fuzz_target!(|data: &[u8]| {
-    if let Ok(Json(value)) = block_on(Json::<Value>::from_request(request(data), &())) {
-        assert!(!has_nul(&value));
+    let json = block_on(Json::<Value>::from_request(request(data), &()));
+    if let Ok(Json(value)) = &json {
+        assert!(!has_nul(value));
     }
-    if let Ok(RawJson { bytes, .. }) = block_on(RawJson::<Submission>::from_request(request(data), &())) {
-        assert_eq!(bytes, data);
+    if block_on(Json::<Submission>::from_request(request(data), &())).is_ok() {
+        assert!(json.is_ok());
     }
 });

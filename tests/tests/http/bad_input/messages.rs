@@ -44,6 +44,7 @@ pub fn messages() -> Vec<Case> {
         url("a private address mapped to IPv6", "http://[::ffff:10.0.0.1]/"),
         case("an empty Idempotency-Key", valid(), "Idempotency-Key").header("idempotency-key", ""),
         case("a long Idempotency-Key", valid(), "Idempotency-Key").header("idempotency-key", "k".repeat(256)),
+        case("an Idempotency-Key with a tab", valid(), "Idempotency-Key").header("idempotency-key", "order\t1"),
         Case::get("a long wait", format!("/v1/messages/msg_{NOBODY}?wait=61"), 422, "invalid-request").about("wait"),
         Case::get("a wait that is no number", format!("/v1/messages/msg_{NOBODY}?wait=long"), 422, "invalid-request")
             .about("wait"),
