@@ -3,7 +3,7 @@
 //! A score is the weighted mean of the signals that are present; weights renormalise over those, so that a
 //! provider without log-probabilities is not punished for their absence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -154,28 +154,25 @@ fn retrieval_strength(sources: &[Source]) -> f64 {
 
 /// Mean over the answer's sentences of the share of content words that its best source holds, what stands beside it included.
 fn grounding(answer: &str, sources: &[Source]) -> f64 {
-    let read = |source: &Source| {
-        [&source.before, &source.after]
-            .into_iter()
-            .flatten()
-            .fold(source.content.clone(), |read, beside| format!("{read}\n{beside}"))
-    };
-    let sources: Vec<Vec<String>> = sources.iter().map(|source| extractive::terms(&read(source))).collect();
-    let supported: Vec<f64> = without_citations(answer)
-        .split_inclusive(['.', '!', '?', '\n'])
-        .map(extractive::terms)
-        .filter(|terms| !terms.is_empty())
-        .map(|terms| {
-            sources
-                .iter()
-                .map(|source| terms.iter().filter(|term| source.contains(term)).count() as f64 / terms.len() as f64)
-                .fold(0.0, f64::max)
-        })
-        .collect();
-    match supported.len() {
-        0 => 0.0,
-        sentences => supported.iter().sum::<f64>() / sentences as f64,
+    let answer = without_citations(answer);
+    let sentences = answer.split_inclusive(['.', '!', '?', '\n']).map(extractive::terms);
+    let sentences: Vec<Vec<String>> = sentences.filter(|terms| !terms.is_empty()).collect();
+    if sentences.is_empty() {
+        return 0.0;
     }
+    let claimed: HashSet<&str> = sentences.iter().flatten().map(String::as_str).collect();
+    let held = |source: &Source| -> HashSet<&str> {
+        let read = [Some(&source.content), source.before.as_ref(), source.after.as_ref()].into_iter().flatten();
+        read.flat_map(|text| extractive::terms(text)).filter_map(|term| claimed.get(term.as_str()).copied()).collect()
+    };
+    let sources: Vec<HashSet<&str>> = sources.iter().map(held).collect();
+    let supported = sentences.iter().map(|terms| {
+        let share = |source: &HashSet<&str>| {
+            terms.iter().filter(|term| source.contains(term.as_str())).count() as f64 / terms.len() as f64
+        };
+        sources.iter().map(share).fold(0.0, f64::max)
+    });
+    supported.sum::<f64>() / sentences.len() as f64
 }
 
 /// The text without its `[1]` marks, whose numbers are no claims.

@@ -18,6 +18,9 @@ pub fn terms(text: &str) -> Vec<String> {
 
 /// Lower case, Latin letters without their marks.
 fn fold_accents(word: &str) -> String {
+    if word.is_ascii() {
+        return word.to_ascii_lowercase();
+    }
     let mut folded = String::with_capacity(word.len());
     for character in word.chars().flat_map(char::to_lowercase) {
         folded.push_str(match character {
@@ -70,7 +73,8 @@ fn fold_ending(mut word: String) -> String {
     for (ending, kept, replacement) in ENDINGS {
         let keeps_sense = !(ending == "s" && (word.ends_with("ss") || word.ends_with("us") || word.ends_with("is")));
         if let Some(stem) = word.strip_suffix(ending).filter(|stem| keeps_sense && stem.chars().count() >= kept) {
-            word = format!("{stem}{replacement}");
+            word.truncate(stem.len());
+            word.push_str(replacement);
         }
     }
     undouble(word)

@@ -1,6 +1,6 @@
 //! Near-identical passages do not crowd out the others.
 
-use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Share of common words, of all words of both, at which two passages say the same.
 const SAME: f32 = 0.8;
@@ -9,7 +9,7 @@ const SAME: f32 = 0.8;
 /// the same words as one before them. Nothing is left out, so few distinct passages still make a full list. Also returns how many
 /// are distinct, `wanted` at most: it looks at no more texts than it takes to find these.
 pub fn distinct_first(texts: &[&str], wanted: usize) -> (Vec<usize>, usize) {
-    let mut distinct: Vec<(usize, HashSet<String>)> = Vec::new();
+    let mut distinct: Vec<(usize, Vec<u64>)> = Vec::new();
     let mut repeated = Vec::new();
     for (position, text) in texts.iter().enumerate() {
         if distinct.len() == wanted {
@@ -17,7 +17,7 @@ pub fn distinct_first(texts: &[&str], wanted: usize) -> (Vec<usize>, usize) {
             break;
         }
         let words = words(text);
-        match distinct.iter().any(|(_, other)| overlap(&words, other) >= SAME) {
+        match distinct.iter().any(|(_, other)| same(&words, other)) {
             true => repeated.push(position),
             false => distinct.push((position, words)),
         }
@@ -26,15 +26,35 @@ pub fn distinct_first(texts: &[&str], wanted: usize) -> (Vec<usize>, usize) {
     (distinct.into_iter().map(|(position, _)| position).chain(repeated).collect(), count)
 }
 
-fn words(text: &str) -> HashSet<String> {
-    text.split(|mark: char| !mark.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+/// Hashes of a text's words, each once, in order.
+fn words(text: &str) -> Vec<u64> {
+    let hash = |word: &str| {
+        let mut hasher = DefaultHasher::new();
+        word.hash(&mut hasher);
+        hasher.finish()
+    };
+    let lower = text.to_lowercase();
+    let words = lower.split(|mark: char| !mark.is_alphanumeric()).filter(|word| !word.is_empty());
+    let mut hashes: Vec<u64> = words.map(hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    hashes
 }
 
-/// Jaccard's index; nothing is like a text without words.
-fn overlap(one: &HashSet<String>, other: &HashSet<String>) -> f32 {
-    let common = one.intersection(other).count();
-    let all = one.len() + other.len() - common;
-    if all == 0 { 0.0 } else { common as f32 / all as f32 }
+/// Whether Jaccard's index reaches [`SAME`]; nothing is like a text without words.
+fn same(one: &[u64], other: &[u64]) -> bool {
+    let (fewer, more) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    // It is never more than the ratio of their lengths, which tells most texts apart.
+    if fewer.is_empty() || (fewer.len() as f32) < SAME * more.len() as f32 {
+        return false;
+    }
+    let mut rest = more;
+    let common = fewer.iter().filter(|word| {
+        rest = &rest[rest.partition_point(|other| other < *word)..];
+        rest.first() == Some(word)
+    });
+    let common = common.count();
+    common as f32 >= SAME * (fewer.len() + more.len() - common) as f32
 }
 
 #[cfg(test)]
