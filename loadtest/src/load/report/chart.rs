@@ -5,7 +5,8 @@ use std::fmt::Write;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 12.0;
+/// Half of the last label under the axis stands here.
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 26.0;
 /// Colours that the page's style sheet knows.
@@ -89,7 +90,8 @@ pub(super) fn short(value: f64) -> String {
         100_000.0.. => format!("{:.0}k", value / 1e3),
         100.0.. => format!("{value:.0}"),
         10.0.. => trimmed(&format!("{value:.1}")),
-        _ => trimmed(&format!("{value:.2}")),
+        0.1.. => trimmed(&format!("{value:.2}")),
+        _ => trimmed(&format!("{value:.3}")),
     }
 }
 
@@ -108,7 +110,10 @@ mod tests {
     #[test]
     fn steps_are_round_and_numbers_short() {
         assert_eq!([0.0, 0.7, 3.1, 20.0, 51.0].map(nice), [1.0, 1.0, 5.0, 20.0, 100.0]);
-        assert_eq!([0.0, 0.25, 12.34, 1234.5, 150_000.0].map(short), ["0", "0.25", "12.3", "1234", "150k"]);
+        assert_eq!(
+            [0.0, 0.005, 0.01, 0.25, 12.34, 1234.5, 150_000.0].map(short),
+            ["0", "0.005", "0.01", "0.25", "12.3", "1234", "150k"]
+        );
     }
 
     #[test]
