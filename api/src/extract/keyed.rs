@@ -129,9 +129,9 @@ fn poll(tee: &Mutex<Tee>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(header) = headers.get(HEADER) else { return Ok(None) };
-    // A tab is no visible character, though a header may hold one.
-    let visible = |key: &&str| (1..=MAX_CHARS).contains(&key.len()) && !key.contains('\t');
-    match header.to_str().ok().filter(visible) {
+    let allowed =
+        |key: &&str| (1..=MAX_CHARS).contains(&key.len()) && key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    match header.to_str().ok().filter(allowed) {
         Some(key) => Ok(Some(key.to_owned())),
         None => Err(Problem::field("Idempotency-Key", format!("must have 1 to {MAX_CHARS} visible ASCII characters"))),
     }

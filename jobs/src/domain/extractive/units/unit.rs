@@ -104,10 +104,9 @@ fn ranges(text: &str) -> Vec<(f64, f64)> {
 /// `subscrib` and `subscription`: a common beginning of at least five letters and most of the shorter word.
 fn is_related(a: &str, b: &str) -> bool {
     let common = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-    if common < 5 {
-        return false;
-    }
-    let (a, b) = (a.chars().count(), b.chars().count());
-    let (short, long) = (a.min(b), a.max(b));
-    common + 1 >= short && long <= short + 5
+    let (short, long) = {
+        let (a, b) = (a.chars().count(), b.chars().count());
+        (a.min(b), a.max(b))
+    };
+    common >= 5 && common + 1 >= short && long <= short + 5
 }
